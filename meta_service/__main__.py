@@ -8,7 +8,7 @@ from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
 from meta_service.app import build
-from meta_service.start_checks import check_schema, check_seasons
+from meta_service.start_checks import check_catalogue, check_schema, check_seasons
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
     seasons = check_seasons(own.seasons)
     check_cache(own.cache_url)
     check_schema(own.store_url)
+    check_catalogue(own.store_url, own.kinds)
     serve(build(own, seasons=seasons), own.bind_host, own.meta_port)
 
 

@@ -1,5 +1,5 @@
 """What a process of the meta service asks before it starts: whether the store's schema is new enough, and the
-table of seasons makes sense.
+catalogue and the table of seasons make sense.
 
 On an older one it would answer 500 request by request, and the worker would wait for ever. A store that does
 not answer is no reason to stay down: the service starts without it, and ``/readyz`` says so.
@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 
 import structlog
 
 from launchday.seasons import Seasons, SeasonsError, load
+from meta_service.store import catalogue
+from meta_service.store.catalogue import CatalogueError
+from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.version import schema_fault
+
+CHECK_S = 5.0  # for each question to the store
 
 log = structlog.get_logger()
 
@@ -37,6 +43,32 @@ def check_schema(store_url: str) -> None:
         return
     if fault is not None:
         sys.exit(f"error: {fault}")
+
+
+def check_catalogue(store_url: str, kinds: Iterable[str]) -> None:
+    """End this process with a line for each mistake where the store's catalogue makes no sense.
+
+    Args:
+        store_url: postgresql://… address.
+        kinds: of items that there may be.
+
+    Raises:
+        SystemExit: with the lines.
+    """
+    try:
+        asyncio.run(_check_catalogue(store_url, kinds))
+    except UNAVAILABLE_ERRORS as away:
+        log.warning("the store does not answer yet: its catalogue is not checked", reason=repr(away))
+    except CatalogueError as error:
+        sys.exit("\n".join(f"error: catalogue: {mistake}" for mistake in error.mistakes))
+
+
+async def _check_catalogue(store_url: str, kinds: Iterable[str]) -> None:
+    connection = await open_connection(store_url, timeout=CHECK_S, command_timeout=CHECK_S)
+    try:
+        catalogue.check(await catalogue.stored(connection), kinds)
+    finally:
+        connection.terminate()
 
 
 def check_seasons(path: str) -> Seasons:

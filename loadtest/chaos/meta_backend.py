@@ -27,7 +27,7 @@ from launchday.engines import Postgres, Valkey
 from launchday.engines.base import free_port
 from launchday.launcher.children import answers_ok
 from launchday.settings import Settings, environment
-from loadtest.chaos.meta_load import CRATE
+from loadtest.chaos.meta_load import CRATE, SKINS
 from loadtest.errors import ChaosError
 from meta_service.store import catalogue, schema
 
@@ -162,7 +162,7 @@ class MetaBackend:
     async def _stock(self) -> None:
         store = await asyncpg.connect(self._postgres.address)
         try:
-            await catalogue.put(store, [CRATE])
+            await catalogue.put(store, [CRATE, *SKINS])
         finally:
             await store.close()
 

@@ -295,7 +295,7 @@ class Shopper(FastHttpUser):
     wait_time = between(0.5, 2.0)
     connection_timeout = CONNECT_TIMEOUT_S
     network_timeout = ANSWER_TIMEOUT_S
-    skins: ClassVar = ("nightfall", "daybreak")
+    skins: ClassVar = ("recruit", "scout")  # free, so everybody may wear them
 
     def on_start(self) -> None:
         """Choose a device, a wardrobe and the key of the one purchase."""

@@ -12,10 +12,12 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
+from uuid import UUID
 
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
+from loadtest.players.own_parties import GatheredParty, PartyClient
 from loadtest.target import Match
 from matchmaker.client import (
     Assignment,
@@ -28,7 +30,13 @@ from matchmaker.client import (
     TicketExistsError,
     TicketView,
 )
-from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
+from meta_service.client import (
+    MetaClient,
+    MetaClientError,
+    MetaRefusedError,
+    MetaUnavailableError,
+    Party,
+)
 
 PATIENCE_S = 10.0  # for an answer in all; a player repeats what the scenario's retries say, and nothing else
 # The fleet notices a killed server within a second, and one that hangs later than its players do.
@@ -40,7 +48,7 @@ CANCEL_REPEAT_S = 5.0  # between two cancellations of such a ticket
 POOL_PLAYERS = 16  # that share one pool of connections
 
 FREE_ITEM = "wave"
-SKINS = ("nightfall", "daybreak")
+SKINS = ("recruit", "scout")  # free, so everybody may wear them
 
 
 class PlayerLogin(NamedTuple):
@@ -50,7 +58,7 @@ class PlayerLogin(NamedTuple):
     player_id: int
 
 
-class BackendClient(Protocol):
+class BackendClient(PartyClient, Protocol):
     """What the journeys on our own backend need of its HTTP services.
 
     Every method raises BackendUnavailableError (try again) and BackendRefusedError (do not).
@@ -83,7 +91,7 @@ class BackendClient(Protocol):
         mode: str,
         latencies_ms: Mapping[str, float],
         client_key: str,
-        party: tuple[str, int] | None = None,
+        party: str | None = None,
         platform: str = "pc",
         cross_play: bool = True,
     ) -> str:
@@ -93,7 +101,7 @@ class BackendClient(Protocol):
             mode: the mode's name.
             latencies_ms: region → measured round trip in ms.
             client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
-            party: id and size of the party; None for a player alone.
+            party: the party's claim; None for a player alone.
             platform, cross_play: the player's platform, and whether they meet others.
 
         Raises:
@@ -180,6 +188,54 @@ class HttpBackendClient:
         with _meta_translated("shop"):
             await self._meta.set_loadout(token, SKINS[ord(key[-1]) % len(SKINS)])
 
+    async def open_party(self, token: str, size: int) -> GatheredParty:
+        """The party that the player leads, a new one where they lead none; leaves another's."""
+        with _meta_translated("party"):
+            try:
+                party = await self._meta.create_party(token, size)
+            except MetaRefusedError as error:
+                if error.kind != "in-a-party":
+                    raise
+                await self._meta.leave_party(token)
+                party = await self._meta.create_party(token, size)
+        return _gathered(party)
+
+    async def invite(self, token: str, player_id: int) -> None:
+        """Invite a player."""
+        with _meta_translated("party"):
+            await self._meta.invite_to_party(token, player_id)
+
+    async def dismiss(self, token: str, player_id: int) -> None:
+        """Remove a member."""
+        with _meta_translated("party"):
+            await self._meta.kick_from_party(token, player_id)
+
+    async def join_party(self, token: str, party_id: str) -> None:
+        """Accept an invitation; leaves another party for it."""
+        with _meta_translated("party"):
+            try:
+                await self._meta.accept_party(token, UUID(party_id))
+            except MetaRefusedError as error:
+                if error.kind != "in-a-party":
+                    raise
+                await self._meta.leave_party(token)
+                await self._meta.accept_party(token, UUID(party_id))
+
+    async def be_ready(self, token: str) -> None:
+        """Say that the player is ready to play."""
+        with _meta_translated("party"):
+            await self._meta.set_ready(token)
+
+    async def queue_party(self, token: str, mode: str) -> GatheredParty:
+        """Queue the party that the player leads."""
+        with _meta_translated("party"):
+            return _gathered(await self._meta.queue_party(token, mode))
+
+    async def read_party(self, token: str) -> GatheredParty:
+        """The player's party."""
+        with _meta_translated("party"):
+            return _gathered(await self._meta.my_party(token))
+
     async def open_ticket(
         self,
         token: str,
@@ -187,7 +243,7 @@ class HttpBackendClient:
         mode: str,
         latencies_ms: Mapping[str, float],
         client_key: str,
-        party: tuple[str, int] | None = None,
+        party: str | None = None,
         platform: str = "pc",
         cross_play: bool = True,
     ) -> str:
@@ -197,7 +253,7 @@ class HttpBackendClient:
             mode: the mode's name.
             latencies_ms: region → measured round trip in ms.
             client_key: makes it idempotent: the same key gives the same ticket, and so does a live ticket.
-            party: id and size of the party; None for a player alone.
+            party: the party's claim; None for a player alone.
             platform, cross_play: the player's platform, and whether they meet others.
         """
         with _translated("ticket"):
@@ -264,6 +320,13 @@ class HttpBackendClient:
                 ticket = await player.wait_for_end(ticket_id, CANCEL_REPEAT_S)
                 if ticket.final or time.monotonic() > give_up_s:
                     return ticket
+
+
+def _gathered(party: Party) -> GatheredParty:
+    claim = party.queue.claim if party.queue is not None else ""
+    return GatheredParty(
+        str(party.party_id), {member.player_id: member.ready for member in party.members}, claim
+    )
 
 
 def match_of(assignment: Assignment) -> Match:

@@ -11,12 +11,14 @@ from redis.asyncio import Redis
 from launchday.resilience import sockets
 from launchday.telemetry import request_id
 from meta_service.cache import keys, scripts
+from meta_service.cache.kept_ban import KeptBan
 from meta_service.messages.leases import MetaCounters
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
 RESPONSE_TIMEOUT_S = 2.0
 FOR_LOAD_S = 60  # what is published of a player who is just being loaded is kept for so long
 MAX_WRITEBEHIND_ENTRIES = 1_000_000  # entries, see the setting of that name
+TOKENS_S = 1500.0  # how long a session's last access token may live after it was given, by default
 PLAYER_TTL_S = 7 * 24 * 3600.0  # see the setting player_cache_ttl_s
 
 
@@ -33,6 +35,7 @@ class PlayerRecord:
         session_seen: the newest generation of the session of which a token was used.
         ratings: mode to (mu, sigma).
         balances: currency to the newest balance that was shown; for display, never for deciding.
+        ban: the newest, which may be over; None: there was none.
     """
 
     player_id: int
@@ -52,6 +55,7 @@ class PlayerRecord:
     emotes: str = "[]"
     settings: str = "{}"
     home_region: str = ""
+    ban: KeptBan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,9 @@ class LoadoutResult:
 
     Attributes:
         version: of the accepted loadout; 0: it was refused, or the player is not in the cache.
-        refusal: how the session ended, or ``full``: too many changes wait for the store, or ``stale``: the
-            store may know better. Empty otherwise.
+        item: what is refused as ``not-owned``.
+        refusal: how the session ended, or ``banned``, or ``full``: too many changes wait for the store, or
+            ``stale``: the store may know better. Empty otherwise.
         fields: the whole loadout after the change.
         session_seen: the newest generation of the session of which a token was used.
     """
@@ -79,6 +84,7 @@ class LoadoutResult:
     refusal: str = ""
     fields: LoadoutFields = field(default_factory=LoadoutFields)
     session_seen: int = 0
+    item: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,14 @@ class LiveSession:
         session_id, state: empty where it knows of none.
         seen: the newest generation of which a token was used.
         loaded: whether the store was asked in this epoch.
+        ban: the player's newest, which may be over; None: there was none.
     """
 
     session_id: str
     state: str
     seen: int
     loaded: bool
+    ban: KeptBan | None = None
 
 
 def connect(url: str, *, answer_s: float = RESPONSE_TIMEOUT_S) -> Redis:
@@ -109,9 +117,11 @@ class Cache:
         region: whose cache it is, where several share a store; empty: the only one.
         writebehind_limit: changes that may wait for the store before loadouts are refused.
         player_ttl_s: how long a player is kept of whom the store has everything, from their last change on.
+        tokens_s: how long after a session's newest exchange one of its access tokens may still be good.
 
     Attributes:
         epoch: the number of the cache's present life, see `meta_service.cache.epoch`; 0: not known yet.
+        wearables_mark: names what can be worn now, see `meta_service.domain.wardrobe`; empty: not known.
     """
 
     def __init__(
@@ -120,13 +130,18 @@ class Cache:
         region: str = "",
         writebehind_limit: int = MAX_WRITEBEHIND_ENTRIES,
         player_ttl_s: float = PLAYER_TTL_S,
+        tokens_s: float = TOKENS_S,
     ) -> None:
         self.redis = redis
         self.region = region
         self.epoch = 0
+        self.wearables_mark = ""
         self._writebehind_limit = writebehind_limit
         self.player_ttl_s = int(player_ttl_s)
-        self._load = scripts.PlayerScript(redis, "load", (keys.COUNTERS, keys.LEASES, keys.SESSION_ENDS))
+        self._tokens_ms = int(tokens_s * 1000)
+        shared = (keys.COUNTERS, keys.LEASES, keys.SESSION_ENDS, keys.REVOCATIONS, keys.KICKS)
+        self._load = scripts.PlayerScript(redis, "load", shared)
+        self._items = scripts.PlayerScript(redis, "items")
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
@@ -147,7 +162,7 @@ class Cache:
             [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
             [
                 *(player_id, device.hex(), display_name, skin, _ms(now)),
-                *(self.epoch if loaded else "", request_id()),
+                *(self.epoch if loaded else "", request_id(), self.wearables_mark),
             ],
         )
         return bool(created), owner
@@ -161,7 +176,7 @@ class Cache:
             now: Unix seconds.
         """
         known = await self._load.run(
-            (keys.player(id_), (id_, _ms(now), row, self.epoch, self.player_ttl_s))
+            (keys.player(id_), (id_, _ms(now), row, self.epoch, self.player_ttl_s, self._tokens_ms))
             for id_, row in zip(player_ids, rows, strict=True)
         )
         return sum(known)
@@ -202,6 +217,7 @@ class Cache:
             emotes=fields.get("emotes", "[]"),
             settings=fields.get("settings", "{}"),
             home_region=fields.get("home", ""),
+            ban=KeptBan.read(fields.get("ban")),
         )
 
     async def set_loadout(
@@ -210,6 +226,7 @@ class Cache:
         change: LoadoutFields,
         now: float,
         session_id: str = "",
+        to_be_owned: Sequence[str] = (),
         *,
         final: bool = False,
     ) -> LoadoutResult:
@@ -220,6 +237,7 @@ class Cache:
             change: the parts to change.
             now: Unix seconds.
             session_id: which has to be the live one; empty: any.
+            to_be_owned: items that the player must own, or it is refused as ``not-owned``.
             final: decide by what the cache has: the store was asked, or does not answer.
         """
         version, refusal, *chosen = await self._run(
@@ -236,8 +254,12 @@ class Cache:
                 change.skin,
                 change.emotes,
                 change.settings,
+                ",".join(to_be_owned),
+                self.wearables_mark,
             ],
         )
+        if refusal == "not-owned":
+            return LoadoutResult(0, refusal, item=chosen[0])
         return LoadoutResult(
             int(version), refusal, LoadoutFields(*chosen[:3]), int(chosen[3]) if chosen else 0
         )
@@ -260,20 +282,29 @@ class Cache:
         epoch = "" if final else self.epoch
         outcome, generation = await self._run(
             "session",
-            [keys.STREAM, keys.UNSETTLED, keys.player(player_id), keys.SESSION_ENDS],
-            [what, player_id, session_id, _ms(now), epoch, self.region, request_id(), *more],
+            [keys.STREAM, keys.UNSETTLED, keys.player(player_id), keys.SESSION_ENDS, keys.REVOCATIONS],
+            [
+                *(what, player_id, session_id, _ms(now), epoch, self.region, request_id()),
+                *(self._tokens_ms, *more),
+            ],
         )
         return outcome, int(generation)
 
     async def live_session(self, player_id: int) -> LiveSession:
         """What is known of the player's session."""
-        session, state, seen, loaded = await cast(
+        session, state, seen, loaded, ban = await cast(
             Any,
             self.redis.hmget(
-                keys.player(player_id), ["session_id", "session_state", "session_seen", "loaded"]
+                keys.player(player_id), ["session_id", "session_state", "session_seen", "loaded", "ban"]
             ),
         )
-        return LiveSession(session or "", state or "", int(seen or 0), self.is_fresh(loaded))
+        return LiveSession(
+            session or "", state or "", int(seen or 0), self.is_fresh(loaded), KeptBan.read(ban)
+        )
+
+    async def ban(self, player_id: int) -> KeptBan | None:
+        """The player's newest ban, which may be over; None where the cache knows of none."""
+        return KeptBan.read(await cast(Any, self.redis.hget(keys.player(player_id), "ban")))
 
     async def text(self, key: str) -> str | None:
         """The text under a key; None without one."""
@@ -307,6 +338,20 @@ class Cache:
             [keys.fill_lock(player_id), keys.player(player_id)],
             [currency, balance, version, FOR_LOAD_S],
         )
+
+    async def publish_items(self, player_id: int, rows: Sequence[tuple[str, int, int]]) -> bool:
+        """Show what a player owns, unless something newer is shown already.
+
+        Args:
+            player_id: whose.
+            rows: (item, quantity, version) as the store has them.
+
+        Returns whether something was taken that may be worn: have it looked at.
+        """
+        shown = ";".join(f"{item},{quantity},{version}" for item, quantity, version in rows)
+        names = (keys.fill_lock(player_id), keys.player(player_id))
+        (taken,) = await self._items.run([(names, (shown,))], (FOR_LOAD_S,))
+        return bool(taken)
 
     async def counters(self, now: float) -> MetaCounters:
         """The durable counters, with the leases that are open and the changes that wait for the store."""

@@ -5,6 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from meta_service.client.calls import Calls
+from meta_service.messages.money import (
+    CatalogueInForce,
+    ItemOrder,
+    ItemsMoved,
+    MoneyMoved,
+    MoneyOrder,
+    OperatorStatement,
+)
 from meta_service.messages.operators import (
     Ban,
     BanRequest,
@@ -31,6 +39,52 @@ class OperatorCalls(Calls):
         """End a player's ban before its time; return whether one held."""
         path = f"/v1/operator/players/{player_id}/ban?{urlencode({'reason': reason})}"
         return (await self.call("DELETE", path, Lifted, self.token)).lifted
+
+    async def grant_money(
+        self, player_id: int, key: str, currency: str, amount: int, reason: str
+    ) -> MoneyMoved:
+        """Put money into a player's wallet, once for each ``key``, see `MoneyCalls.purchase`."""
+        path, order = f"/v1/operator/players/{player_id}/grants", MoneyOrder(currency, amount, reason)
+        return await self.call("POST", path, MoneyMoved, self.token, order, idempotency_key=key)
+
+    async def debit_money(
+        self, player_id: int, key: str, currency: str, amount: int, reason: str
+    ) -> MoneyMoved:
+        """Take money out of a player's wallet, once for each ``key``; refused where it holds less."""
+        path, order = f"/v1/operator/players/{player_id}/debits", MoneyOrder(currency, amount, reason)
+        return await self.call("POST", path, MoneyMoved, self.token, order, idempotency_key=key)
+
+    async def give_items(
+        self, player_id: int, key: str, item_id: str, reason: str, quantity: int = 1
+    ) -> ItemsMoved:
+        """Give a player pieces of an item, once for each ``key``; refused past the item's limit."""
+        path, order = f"/v1/operator/players/{player_id}/items/grants", ItemOrder(item_id, reason, quantity)
+        return await self.call("POST", path, ItemsMoved, self.token, order, idempotency_key=key)
+
+    async def take_items(
+        self, player_id: int, key: str, item_id: str, reason: str, quantity: int = 1
+    ) -> ItemsMoved:
+        """Take pieces of an item from a player, once for each ``key``; refused where there are fewer."""
+        path, order = f"/v1/operator/players/{player_id}/items/takes", ItemOrder(item_id, reason, quantity)
+        return await self.call("POST", path, ItemsMoved, self.token, order, idempotency_key=key)
+
+    async def player_statement(
+        self,
+        player_id: int,
+        *,
+        before: int | None = None,
+        movements_before: int | None = None,
+        limit: int = 50,
+    ) -> OperatorStatement:
+        """How a player came by what they have, newest first: entries of the ledger, movements of items."""
+        asked = {"before": before, "movements_before": movements_before, "limit": limit}
+        page = urlencode({name: value for name, value in asked.items() if value is not None})
+        path = f"/v1/operator/players/{player_id}/statement?{page}"
+        return await self.call("GET", path, OperatorStatement, self.token)
+
+    async def reload_catalogue(self) -> CatalogueInForce:
+        """Have the store's catalogue read again now, and put in force if it makes sense."""
+        return await self.call("POST", "/v1/operator/catalogue/reload", CatalogueInForce, self.token)
 
     async def audit(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SERVICES_OWNER = 0  # owner of the keys that services use; a player's keys are the player's own
+OPERATORS_OWNER = -1  # and of those that operators use
 
 
 def request_hash(request: Mapping[str, Any]) -> bytes:

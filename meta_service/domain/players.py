@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
+from redis.exceptions import RedisError
 
 from launchday.clock import Clock
 from meta_service.cache.cache import Cache, LoadoutFields, LoadoutResult, PlayerRecord
 from meta_service.cache.fill import CacheFiller
-from meta_service.cache.leases import CheckoutResult, HeldLease, Leases
+from meta_service.cache.kept_ban import KeptBan
+from meta_service.cache.leases import CheckoutResult, Leases, TicketFacts
 from meta_service.domain import accounts
+from meta_service.domain.wardrobe import Wardrobe
 from meta_service.errors import (
+    BannedError,
+    LoadoutError,
     MatchClosedError,
     MetaError,
     StoreUnavailableError,
@@ -24,6 +30,7 @@ from meta_service.messages.leases import PlayerCommit
 from meta_service.store.load_players import DEFAULT_SKIN
 from meta_service.store.store import Store
 
+ERASED = "erased"  # stands for the session of a player who was deleted
 ASK_THE_STORE = ("unknown-player", "not-loaded")  # a check-out's refusals that the store may end
 
 log = structlog.get_logger()
@@ -32,19 +39,26 @@ log = structlog.get_logger()
 class Players:
     """What players and game servers do, over one cache and one store. Times are given, in Unix seconds."""
 
-    def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, cache: Cache, store: Store, clock: Clock, wardrobe: Wardrobe | None = None
+    ) -> None:
         self.cache = cache
         self.store = store
         self.leases = Leases(cache)
+        self.wardrobe = wardrobe or Wardrobe(store, cache, clock)
         self._filler = CacheFiller(cache, store, clock)
 
-    async def login(self, device_id: str, now: float) -> tuple[int, bool]:
-        """The player that a device belongs to, and whether the account is new.
+    async def log_in(self, device: bytes, candidates: Sequence[int], now: float) -> tuple[int, bool]:
+        """The player whose id follows from a login's hash, and whether the account is new.
+
+        Args:
+            device: the hash.
+            candidates: the ids that follow from it, in the order to try.
+            now: Unix seconds.
 
         Works while the store does not answer, too. Raises MetaError when every candidate id is taken.
         """
-        device = accounts.device_hash(device_id)
-        for player_id in accounts.candidate_ids(device):
+        for player_id in candidates:
             player = await self.cache.player(player_id)
             created = False
             if player is None:
@@ -66,12 +80,30 @@ class Players:
             # older data. If the store still does not answer, the cache will do.
             player = await self.cache.player(player_id)
         if player is None:
-            raise UnknownPlayerError(f"player {player_id} is not known: log in")
+            raise _unknown(player_id)
         return player
+
+    async def own_profile(self, player_id: int, now: float) -> PlayerRecord:
+        """Read the player who asks: as `profile`, but who was deleted gets SessionEndedError."""
+        try:
+            return await self.profile(player_id, now)
+        except UnknownPlayerError:
+            await self._ensure_not_erased(player_id)
+            raise
 
     async def load(self, player_ids: Sequence[int], now: float) -> None:
         """Merge what the store knows of players into the cache. Raises StoreUnavailableError."""
         await self._filler.load(player_ids, now)
+
+    async def show_account(self, player_id: int, now: float) -> None:
+        """Bring what the store says of an account into the cache, after a change that was made there.
+
+        What cannot be shown now is shown by the next load: the change itself is made.
+        """
+        try:
+            await self.cache.load(await self.store.load([player_id]), [player_id], now)
+        except (RedisError, StoreUnavailableError) as error:
+            log.warning("account not shown", player_id=player_id, reason=repr(error))
 
     async def refresh_from_region(self, player_id: int, now: float) -> None:
         """Load a player anew whose last login was in another region, if the store answers."""
@@ -87,44 +119,49 @@ class Players:
     ) -> LoadoutResult:
         """Accept a change of a loadout and return the whole loadout.
 
-        Raises as ``profile`` does, SessionEndedError, or WriteBehindFullError.
+        Raises as ``profile`` does, SessionEndedError, BannedError, WriteBehindFullError, or LoadoutError for
+        what the player may not wear.
 
-        The script that accepts the change also checks the session, so this stays one round trip.
+        The script that accepts the change also checks the session and what is owned, so this stays one round
+        trip.
         """
-        answer = await self.cache.set_loadout(player_id, change, now, session_id)
+        needed = self.wardrobe.wearables.to_be_owned(change)
+        answer = await self.cache.set_loadout(player_id, change, now, session_id, needed)
         if answer.refusal == "stale":
             await self._try_load([player_id], now)
-            answer = await self.cache.set_loadout(player_id, change, now, session_id, final=True)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, needed, final=True)
         elif not answer.version and not answer.refusal:
             await self.load([player_id], now)
-            answer = await self.cache.set_loadout(player_id, change, now, session_id)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, needed)
+        if answer.refusal == "not-owned":  # or it was got in another region, or not shown after its commit
+            await self.show_account(player_id, now)
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, needed, final=True)
+        if answer.refusal == "not-owned":
+            raise LoadoutError(409, "not-owned", f"{answer.item} is not yours: get it first")
+        if answer.refusal == "banned":
+            raise banned(await self.cache.ban(player_id))
         if answer.refusal == "full":
             raise WriteBehindFullError("too many changes wait for the store: try again later")
         if answer.refusal:
             raise session_ended(answer.refusal)
         if not answer.version:
-            raise UnknownPlayerError(f"player {player_id} is not known: log in")
+            await self._ensure_not_erased(player_id)
+            raise _unknown(player_id)
         return answer
 
-    async def skills(
-        self, mode: str, player_ids: Sequence[int], now: float
-    ) -> list[tuple[int, tuple[float, float], HeldLease | None, bool]]:
-        """Of each player: the id, (mu, sigma) in a mode, the lease that holds them now, and whether they are
-        logged out.
+    async def ticket_facts(self, mode: str, player_ids: Sequence[int], now: float) -> list[TicketFacts]:
+        """What decides about each player's ticket, in order. One round trip to the cache.
 
-        The prior stands for a rating that there is not. One round trip to the cache.
+        The prior stands for a rating that there is not.
         """
         prior = (accounts.DEFAULT_MU, accounts.DEFAULT_SIGMA)
-        found = await self.leases.ratings_and_holders(mode, player_ids, now)
-        return [
-            (id_, rating or prior, holder, logged_out)
-            for id_, (rating, holder, logged_out) in zip(player_ids, found, strict=True)
-        ]
+        return await self.leases.ticket_facts(mode, player_ids, now, prior)
 
     async def check_out(
         self, match_id: UUID, server: str, region: str, now: float, ttl_s: float, player_ids: Sequence[int]
     ) -> list[CheckoutResult]:
-        """Lease players to a server; two round trips to the cache unless it has lost some of them.
+        """Lease players to a server; two round trips to the cache unless it has lost some of them, or they
+        wear what nobody has looked at yet.
 
         Raises MatchClosedError for a match that was closed, also for one that is closed meanwhile.
         """
@@ -139,6 +176,12 @@ class Players:
             answers = [found.get(answer.player_id, answer) for answer in answers]
         if any(answer.reason == "match-closed" for answer in answers):
             raise _match_closed(match_id)  # what was leased before the tombstone, the close ends
+        if look := [answer.player_id for answer in answers if answer.look]:
+            skins = await self.wardrobe.look_at(look, now)
+            answers = [
+                replace(answer, skin=skins.get(answer.player_id, answer.skin)) if answer.look else answer
+                for answer in answers
+            ]
         return answers
 
     async def commit(
@@ -201,6 +244,10 @@ class Players:
         else:
             await self.leases.close_players(match_id, now, player_ids)
 
+    async def _ensure_not_erased(self, player_id: int) -> None:
+        if (await self.cache.live_session(player_id)).state == ERASED:
+            raise session_ended(ERASED)
+
     async def _open_account(self, player_id: int, device: bytes, now: float) -> tuple[bool, str]:
         loaded = await self._try_load([player_id], now)
         return await self.cache.open_account(
@@ -221,19 +268,36 @@ class Players:
         return True
 
 
+def _unknown(player_id: int) -> UnknownPlayerError:
+    return UnknownPlayerError(f"player {player_id} is not known: log in")
+
+
 def _match_closed(match_id: UUID) -> MatchClosedError:
     return MatchClosedError(f"match {match_id} was given up: nobody is checked out for it any more")
 
 
-def ensure_live_session(token_session: str, live: str, state: str) -> None:
-    """Raise SessionEndedError unless ``token_session`` is the live one.
+def ensure_live_session(
+    token_session: str, live: str, state: str, ban: KeptBan | None = None, now: float = 0.0
+) -> None:
+    """Raise BannedError where a ban holds at ``now``, or SessionEndedError unless ``token_session`` is the
+    live
+    one.
 
-    Two cases pass without a comparison: a token that names no session was signed by a service, which holds
-    the key; and a player without a session was loaded from elsewhere.
+    Two cases pass without a comparison of sessions: a token that names no session was signed by a service,
+    which holds the key; and a player without a session was loaded from elsewhere.
     """
+    if ban is not None and ban.holds(now):
+        raise banned(ban)
+    if state == ERASED:
+        raise session_ended(ERASED)
     if not token_session or not live:
         return
     if token_session != live:
         raise session_ended("superseded")
     if state == "revoked":
         raise session_ended("revoked")
+
+
+def banned(ban: KeptBan | None) -> BannedError:
+    """The error for a player who is kept out; None: the ban was lifted a moment ago."""
+    return BannedError("", None) if ban is None else BannedError(ban.reason, ban.ends_at)

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from meta_service.messages.base import END, Message, PlayerId, Slug
+from meta_service.messages.operators import Reason as OperatorReason
 
 MAX_AMOUNT = 2**40  # times the largest quantity it still is a 63-bit number
 MAX_QUANTITY = 1000
@@ -111,6 +112,15 @@ class LedgerEntry(Message, frozen=True):
     amount: Annotated[int, Meta(description="Positive: received; negative: spent.")]
     reason: str
     booked_at: float
+    actor: Annotated[
+        str,
+        Meta(
+            description="Who made it: player, service or operator, to operators with a name after a colon; "
+            "empty for entries of an earlier release."
+        ),
+    ] = ""
+    item_id: Annotated[str | None, Meta(description="What was bought or given back.")] = None
+    quantity: Annotated[int | None, Meta(description="Pieces of it.")] = None
 
 
 class Statement(Message, frozen=True):
@@ -131,3 +141,65 @@ class Inventory(Message, frozen=True):
     """All that the player owns."""
 
     items: list[OwnedItem]
+
+
+class MoneyOrder(Message, frozen=True):
+    """An operator puts money into a wallet, or takes it out of it."""
+
+    currency: Slug
+    amount: Amount
+    reason: OperatorReason
+
+
+class MoneyMoved(Message, frozen=True):
+    """Money that an operator gave or took."""
+
+    transfer_id: UUID
+    player_id: PlayerId
+    currency: str
+    amount: Annotated[int, Meta(description="Positive: given; negative: taken.")]
+    balance: Annotated[int, Meta(description="What the wallet held right after it.")]
+
+
+class ItemOrder(Message, frozen=True):
+    """An operator gives pieces of an item, or takes them."""
+
+    item_id: Slug
+    reason: OperatorReason
+    quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)] = 1
+
+
+class ItemsMoved(Message, frozen=True):
+    """Pieces of an item that an operator gave or took."""
+
+    transfer_id: UUID
+    player_id: PlayerId
+    item_id: str
+    quantity: Annotated[int, Meta(description="Positive: given; negative: taken.")]
+    owned: Annotated[int, Meta(description="Pieces the player owned right after it.")]
+
+
+class ItemMovement(Message, frozen=True):
+    """One change of what a player owns."""
+
+    entry_no: int
+    transfer_id: UUID
+    item_id: str
+    quantity: Annotated[int, Meta(description="Positive: received; negative: given back or taken.")]
+    reason: str
+    actor: str
+    booked_at: float
+
+
+class OperatorStatement(Message, frozen=True):
+    """All changes of what a player has, newest first: money and items, each with pages of its own."""
+
+    entries: list[LedgerEntry]
+    movements: list[ItemMovement]
+
+
+class CatalogueInForce(Message, frozen=True):
+    """The catalogue that is in force now."""
+
+    items: Annotated[int, Meta(description="How many there are, for sale or not.")]
+    mark: Annotated[str, Meta(description="Names what can be worn; the same in every process.")]

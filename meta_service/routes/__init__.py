@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from meta_service.routes import lookup, money, parties, players, servers, sessions, social
+from meta_service.routes import (
+    accounts,
+    lookup,
+    money,
+    operator_money,
+    operators,
+    parties,
+    players,
+    rejected_changes,
+    servers,
+    sessions,
+    social,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
     sessions.services,
+    accounts.router,
     players.router,
     servers.router,
     lookup.router,
@@ -18,4 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     parties.services,
     social.router,
     social.services,
+    operators.router,
+    operator_money.router,
+    rejected_changes.router,
 )

@@ -12,8 +12,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query
 
 from launchday.identity import SERVICE
-from launchday.service import require
+from launchday.service import ServiceCaller, require
 from meta_service.context import InContext, LivePlayer
+from meta_service.domain.shop import Actor
 from meta_service.messages.base import MAX_PLAYER_ID, read
 from meta_service.messages.money import (
     Catalogue,
@@ -87,7 +88,10 @@ async def statement(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Statement:
     """Read the caller's ledger entries, newest first; the last ``entry_no`` is the next page's ``before``."""
-    return read(Statement, {"entries": await context.shop.statement(caller.player_id, before, limit)})
+    entries = await context.shop.statement(caller.player_id, before, limit)
+    for entry in entries:
+        entry["actor"] = entry["actor"].partition(":")[0]  # which operator it was is none of the player's
+    return read(Statement, {"entries": entries})
 
 
 @router.get("/inventory")
@@ -97,15 +101,21 @@ async def inventory(caller: LivePlayer, context: InContext) -> Inventory:
 
 
 @services.post("/grants")
-async def grant(order: FromBody[GrantRequest], key: IdempotencyKey, context: InContext) -> Grant:
+async def grant(
+    order: FromBody[GrantRequest], key: IdempotencyKey, caller: ServiceCaller, context: InContext
+) -> Grant:
     """Put money into a player's wallet, once for each key."""
-    answer = await context.shop.grant(
-        order.player_id, key, order.currency, order.amount, order.reason, context.clock.wall()
+    actor, now = Actor(caller.subject), context.clock.wall()
+    answer = await context.shop.credit(
+        order.player_id, key, order.currency, order.amount, order.reason, actor, now
     )
     return read(Grant, answer)
 
 
 @services.post("/refunds")
-async def refund_for_player(order: FromBody[RefundRequest], context: InContext) -> Refund:
+async def refund_for_player(
+    order: FromBody[RefundRequest], caller: ServiceCaller, context: InContext
+) -> Refund:
     """Give a player's purchase back, whatever the time. Asking again changes nothing."""
-    return read(Refund, await context.shop.refund(order.purchase_id, context.clock.wall()))
+    actor, now = Actor(caller.subject), context.clock.wall()
+    return read(Refund, await context.shop.refund(order.purchase_id, now, by=actor))

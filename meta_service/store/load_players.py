@@ -6,13 +6,27 @@ not 64 bits wide, and null is not nil.
 
 from __future__ import annotations
 
+NOT_BANNED_MS = -1  # the end of a ban that was lifted, in the cache's form "version,end,reason"
+FOR_GOOD_MS = 0  # and of one that has none; else Unix milliseconds
 DEFAULT_SKIN = "recruit"  # of a player who has stored no loadout
 
 LOAD_PLAYERS = f"""
 SELECT json_strip_nulls(json_build_object(
     'player_id', id::text,
-    'device', encode(account.device_hash, 'hex'),
-    'display_name', account.display_name,
+    'device', CASE WHEN NOT EXISTS (
+        SELECT FROM logins WHERE login_hash = account.device_hash AND logins.player_id <> id
+    ) THEN encode(account.device_hash, 'hex') ELSE '' END,
+    'display_name', coalesce(
+        (SELECT display_name FROM display_names WHERE display_names.player_id = id),
+        account.display_name
+    ),
+    'logins', (
+        SELECT json_object_agg(encode(login_hash, 'hex'), kind) FROM logins WHERE logins.player_id = id
+    ),
+    'account_version', coalesce(
+        (SELECT version FROM account_changes WHERE account_changes.player_id = id), 0
+    )::text,
+    'erased', (SELECT '1' FROM erasures WHERE erasures.player_id = id),
     'skin', coalesce(loadout.skin, '{DEFAULT_SKIN}'),
     'emotes', coalesce(loadout.emotes, '[]')::text,
     'settings', coalesce(loadout.settings, '{{}}')::text,
@@ -26,6 +40,10 @@ SELECT json_strip_nulls(json_build_object(
     'wallets', (
         SELECT json_object_agg(currency, balance || ',' || version) FROM wallets WHERE player_id = id
     ),
+    'items', (
+        SELECT json_object_agg(item_id, quantity || ',' || inventory.version)
+        FROM inventory JOIN catalogue USING (item_id) WHERE player_id = id AND kind IN ('skin', 'emote')
+    ),
     'session_id', login.session_id,
     'session_generation', login.generation::text,
     'session_seen', login.seen::text,
@@ -33,6 +51,14 @@ SELECT json_strip_nulls(json_build_object(
     'session_opened', login.opened::text,
     'session_version', login.version::text,
     'home', login.region,
+    'ban', (
+        SELECT version || ',' || CASE
+            WHEN lifted_at IS NOT NULL THEN '{NOT_BANNED_MS}'
+            WHEN ends_at IS NULL THEN '{FOR_GOOD_MS}'
+            ELSE (extract(epoch FROM ends_at) * 1000)::bigint::text
+        END || ',' || reason
+        FROM bans WHERE player_id = id ORDER BY ban_no DESC LIMIT 1
+    ),
     'fence', session.fence::text,
     'match_id', session.match_id,
     'server', session.server,

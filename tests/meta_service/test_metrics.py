@@ -29,14 +29,14 @@ async def test_a_loadout_is_skin_emotes_and_settings_and_what_is_left_out_stays(
 ) -> None:
     login = await backend.login()
     token = login.session_token
-    await backend.client.set_loadout(token, "nightfall", emotes=["wave-hello", "bow"])
+    await backend.client.set_loadout(token, "scout", emotes=["wave"])
     settings: dict[str, Any] = {"invert_y": True, "sensitivity": 0.8, "voice": "off", "fov": 90}
     changed = await backend.client.set_loadout(token, settings=settings)
-    assert (changed.skin, changed.emotes, changed.settings) == ("nightfall", ["wave-hello", "bow"], settings)
+    assert (changed.skin, changed.emotes, changed.settings) == ("scout", ["wave"], settings)
     await drain(backend)
     await backend.app.state.context.players.cache.redis.flushall()
     profile = await backend.client.profile(token)
-    assert (profile.skin, profile.emotes, profile.settings) == ("nightfall", ["wave-hello", "bow"], settings)
+    assert (profile.skin, profile.emotes, profile.settings) == ("scout", ["wave"], settings)
     cleared = await backend.client.set_loadout(token, emotes=[])
     assert (cleared.emotes, cleared.settings) == ([], settings)
 
@@ -64,23 +64,23 @@ async def test_loadouts_wait_when_too_much_waits_for_the_store_and_matches_go_on
     full = settings.model_copy(update={"writebehind_limit": 4, "requests_per_player_s": 0.0})
     async with running(full, clock) as backend:
         login = await backend.login()
-        await backend.client.set_loadout(login.session_token, "first")
-        await backend.client.set_loadout(login.session_token, "second")
+        await backend.client.set_loadout(login.session_token, "recruit")
+        await backend.client.set_loadout(login.session_token, "scout")
         headers = {"Authorization": f"Bearer {login.session_token}"}
-        answer = await backend.http.put("/v1/profile/loadout", json={"skin": "third"}, headers=headers)
+        answer = await backend.http.put("/v1/profile/loadout", json={"skin": "recruit"}, headers=headers)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert answer.json()["type"] == "urn:launchday:writebehind-full"
         with pytest.raises(MetaUnavailableError):
-            await backend.client.set_loadout(login.session_token, "third")
+            await backend.client.set_loadout(login.session_token, "recruit")
         match = new_match()
         out = await backend.client.check_out(match, "s", "east-us", 60, [login.player_id])
         assert out.refused == []
         committed = await backend.client.commit(match, [result(login.player_id, out.checked_out[0].fence)])
         assert committed.refused == []
         await backend.login()
-        assert (await backend.client.profile(login.session_token)).skin == "second"
+        assert (await backend.client.profile(login.session_token)).skin == "scout"
         await drain(backend)
-        assert (await backend.client.set_loadout(login.session_token, "third")).skin == "third"
+        assert (await backend.client.set_loadout(login.session_token, "recruit")).skin == "recruit"
 
 
 async def test_an_operator_sees_depth_and_age_grow_while_nothing_is_stored_and_lag_once_it_is(
@@ -120,7 +120,7 @@ async def test_a_requests_id_is_answered_and_goes_with_its_change_and_its_transf
 ) -> None:
     login = await backend.login()
     headers = {"Authorization": f"Bearer {login.session_token}", "X-Request-Id": "support-4711"}
-    answer = await backend.http.put("/v1/profile/loadout", json={"skin": "nightfall"}, headers=headers)
+    answer = await backend.http.put("/v1/profile/loadout", json={"skin": "scout"}, headers=headers)
     assert answer.headers["X-Request-Id"] == "support-4711"
     entries: Any = await redis.xrange(keys.STREAM)
     assert json.loads(entries[-1][1]["loadout"])["request_id"] == "support-4711"

@@ -1,14 +1,16 @@
 -- Check one player out for a match that was admitted: a lease with a fencing token, or a refusal.
 -- KEYS  counters, leases, write-behind stream, players to be settled, the player
 -- ARGV  player id, match id, server, region, now (ms), lease until (ms), request id as JSON, the cache's epoch
---       (empty: whatever the player was loaded in)
--- Returns {fence, skin, level} or {0, reason, holder}.
+--       (empty: whatever the player was loaded in), the mark of what can be worn (empty: not known)
+-- Returns {fence, skin, level} or {0, reason, holder}; after the level a 1 where it is to be looked at what the
+-- player wears, see worn.lua.
 -- The fence is the time of the check-out in milliseconds, moved past the player's last stamp: it grows
 -- whatever clocks do, and the store can tell which check-outs precede which commits in whatever order they
 -- reach it.
 local key, id, match, server, now = KEYS[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local player = redis.call('HMGET', key, 'skin', 'level', 'stamp', 'fence',
-  'lease_match', 'lease_server', 'lease_until', 'lease_state', 'closed', 'loaded')
+  'lease_match', 'lease_server', 'lease_until', 'lease_state', 'closed', 'loaded', 'ban',
+  'worn_check', 'loadout_version')
 local skin, level, fence, leased, holder, state = player[1], player[2], player[4], player[5], player[6], player[8]
 
 if not skin then
@@ -20,6 +22,13 @@ elseif player[9] and string.find(player[9], match, 1, true) or state == 'closed'
 elseif state == 'committed' and leased == match then
   return {0, 'already-committed', holder}
 end
+if player[11] and not (state == 'held' and tonumber(player[7]) > now) then
+  local ban_ends = tonumber(string.match(player[11], '^%d+,(-?%d+)'))
+  if ban_ends == 0 or ban_ends > now then
+    return {0, 'banned', ''}
+  end
+end
+local look = ARGV[9] ~= '' and player[12] ~= ARGV[9] .. ':' .. (player[13] or '') and 1 or nil
 if state == 'held' then
   if tonumber(player[7]) > now then
     if leased ~= match or holder ~= server then
@@ -27,7 +36,7 @@ if state == 'held' then
     end
     redis.call('HSET', key, 'lease_until', ARGV[6])  -- the same server asks again: it lost our answer
     redis.call('ZADD', KEYS[2], ARGV[6], id)
-    return {tonumber(fence), skin, level}
+    return {tonumber(fence), skin, level, look}
   end
   redis.call('HINCRBY', KEYS[1], 'expired', 1)
   redis.call('XADD', KEYS[3], '*', 'expiry', cjson.encode({ended_ms = ARGV[5], players = {{id, fence, leased}}}))
@@ -42,4 +51,4 @@ redis.call('HINCRBY', KEYS[1], 'checkouts', 1)
 redis.call('XADD', KEYS[3], '*', 'checkout', '{"match_id":"' .. match .. '","server":"' .. server
   .. '","region":"' .. ARGV[4] .. '","lease_until_ms":' .. ARGV[6] .. ',"request_id":' .. ARGV[7]
   .. ',"players":[["' .. id .. '","' .. fence .. '"]]}')
-return {tonumber(fence), skin, level}
+return {tonumber(fence), skin, level, look}

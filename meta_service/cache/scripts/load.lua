@@ -1,13 +1,15 @@
 -- Bring one player from the store into the cache. What the cache already knows and is newer stays.
--- KEYS  counters, leases, sessions' ends, the player
+-- KEYS  counters, leases, sessions' ends, revocations, kicks, the player
 -- ARGV  player id, now (ms), the store's row as JSON (every value a string), the cache's epoch, how long a player
---       of whom the store has everything is kept (s)
+--       of whom the store has everything is kept (s), how long a session's last access token may live (ms)
 -- Returns 1 when the player is known now.
 -- A player of whom neither knows anything gets no key: anybody may ask for any number.
-local counters, leases, ends, key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local REVOCATIONS_KEPT, KICKS_KEPT = 1000000, 100000  -- entries, at most
+local counters, leases, ends, revocations, kicks, key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local id, now, row, epoch = ARGV[1], tonumber(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local life = redis.call('PTTL', key)  -- -2: no such key; -1: it does not expire, as something is under way
-if life == -2 and not (row.device or row.xp or row.ratings or row.wallets or row.session_id or row.fence) then
+if life == -2 and not (row.device or row.xp or row.ratings or row.wallets or row.session_id or row.fence
+  or row.ban or row.erased) then
   return 0
 end
 
@@ -16,6 +18,15 @@ local function newer_loadout()
   local kept = redis.call('HMGET', key, 'loadout_version', 'loadout_region')
   local last, version = tonumber(kept[1] or '-1'), tonumber(row.loadout_version)
   return version > last or version == last and row.loadout_region > (kept[2] or '')
+end
+
+-- Tell the matchmaker that a session's tokens open nothing any more, unless all of them have expired.
+local function tell_revocation(session, why, rotated)
+  local tokens_end = tonumber(rotated or '0') + tonumber(ARGV[6])
+  if tokens_end > now then
+    redis.call('XADD', revocations, 'MAXLEN', '~', REVOCATIONS_KEPT, '*', 'player', id, 'session', session,
+      'why', why, 'at', ARGV[2], 'until', string.format('%.0f', now + tonumber(ARGV[6])), 'reason', '')
+  end
 end
 
 -- Of two sessions the one that was opened later; of one session, that it was ended before anything else, and
@@ -47,6 +58,31 @@ local function merge_session()
       'session_version', string.format('%.0f', version), 'session_rotated', rotated, 'home', row.home)
     if row.session_state == 'revoked' and kept[3] == 'live' then
       redis.call('XADD', ends, '*', 'player', id, 'at', row.session_version, 'why', 'revoked')
+    end
+    if kept[1] and kept[3] == 'live' and (kept[1] ~= row.session_id or row.session_state == 'revoked') then
+      tell_revocation(kept[1], kept[1] ~= row.session_id and 'superseded' or 'revoked', kept[8])
+    end
+  end
+end
+
+-- The newest ban, or that it was lifted. Whoever brings it first tells the matchmaker, and the game server that
+-- holds the player.
+local function merge_ban()
+  local kept = redis.call('HMGET', key, 'ban', 'lease_state', 'lease_match')
+  local version, ends_ms, reason = string.match(row.ban, '^(%d+),(-?%d+),(.*)$')
+  if kept[1] and tonumber(version) <= tonumber(string.match(kept[1], '^%d+')) then
+    return
+  end
+  redis.call('HSET', key, 'ban', row.ban)
+  local holds = ends_ms == '0' or tonumber(ends_ms) > now
+  if holds or kept[1] then
+    redis.call('XADD', revocations, 'MAXLEN', '~', REVOCATIONS_KEPT, '*', 'player', id, 'session', '', 'at', ARGV[2],
+      'why', holds and 'banned' or 'unbanned', 'until', ends_ms, 'reason', reason)
+  end
+  if holds then
+    redis.call('XADD', ends, '*', 'player', id, 'at', ARGV[2], 'why', 'revoked')
+    if kept[2] == 'held' then
+      redis.call('XADD', kicks, 'MAXLEN', '~', KICKS_KEPT, '*', 'player', id, 'match', kept[3], 'why', 'banned')
     end
   end
 end
@@ -86,8 +122,60 @@ local function merge_lease()
   end
 end
 
+-- What the store says of the account as a whole: its name and the ways to log in to it.
+local function merge_account()
+  local version = tonumber(row.account_version or '0')
+  if version < tonumber(redis.call('HGET', key, 'account_version') or '0') then
+    return
+  end
+  if row.device then
+    redis.call('HSET', key, 'device', row.device)
+  end
+  if row.display_name and (row.device or redis.call('HEXISTS', key, 'skin') == 1) then
+    redis.call('HSET', key, 'display_name', row.display_name)
+  end
+  if version > 0 then
+    redis.call('HSET', key, 'account_version', row.account_version)
+    local linked = row.logins or {}
+    for _, field in ipairs(redis.call('HKEYS', key)) do
+      local login = string.match(field, '^login:(%x+)$')
+      if login and not linked[login] then
+        redis.call('HDEL', key, field)
+      end
+    end
+    for login, kind in pairs(linked) do
+      redis.call('HSET', key, 'login:' .. login, kind)
+    end
+  end
+end
+
+-- The player was deleted: a mark is left for a while, at which logins and late changes turn back.
+local function erase()
+  local kept = redis.call('HMGET', key, 'erased', 'session_id', 'session_state', 'session_rotated', 'lease_state',
+    'lease_match')
+  if not kept[1] then
+    if kept[5] == 'held' and redis.call('ZREM', leases, id) == 1 then
+      redis.call('HINCRBY', counters, 'expired', 1)
+      redis.call('XADD', kicks, 'MAXLEN', '~', KICKS_KEPT, '*', 'player', id, 'match', kept[6], 'why', 'revoked')
+    end
+    if kept[3] == 'live' then
+      redis.call('XADD', ends, '*', 'player', id, 'at', ARGV[2], 'why', 'revoked')
+      tell_revocation(kept[2], 'revoked', kept[4])
+    end
+    redis.call('DEL', key)
+  end
+  redis.call('HSET', key, 'erased', '1', 'session_state', 'erased', 'loaded', ARGV[4])
+  redis.call('EXPIRE', key, ARGV[5])
+end
+
+if row.erased then
+  erase()
+  return 0
+end
+if row.device or tonumber(row.account_version or '0') > 0 then
+  merge_account()
+end
 if row.device then
-  redis.call('HSET', key, 'device', row.device, 'display_name', row.display_name)
   redis.call('HSETNX', key, 'skin', row.skin)
   redis.call('HSETNX', key, 'xp', '0')
   redis.call('HSETNX', key, 'level', '1')
@@ -113,11 +201,24 @@ for currency, wallet in pairs(row.wallets or {}) do
     redis.call('HSET', key, 'wallet:' .. currency, wallet)
   end
 end
+for item, owned in pairs(row.items or {}) do
+  local shown = redis.call('HGET', key, 'own:' .. item)
+  local version = function(text) return tonumber(string.match(text, ',(%d+)$')) end
+  if not shown or version(owned) > version(shown) then
+    redis.call('HSET', key, 'own:' .. item, owned)
+    if shown and string.sub(owned, 1, 2) == '0,' then
+      redis.call('HDEL', key, 'worn_check')  -- taken, elsewhere: the next check-out looks
+    end
+  end
+end
 if row.session_id then
   merge_session()
 end
 if row.fence then
   merge_lease()
+end
+if row.ban then
+  merge_ban()
 end
 if epoch >= tonumber(redis.call('HGET', key, 'loaded') or '0') then
   redis.call('HSET', key, 'loaded', ARGV[4])

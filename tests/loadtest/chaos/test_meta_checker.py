@@ -19,7 +19,7 @@ from launchday.settings import Settings
 from loadtest.chaos import meta_checker
 from loadtest.chaos.evidence import Evidence
 from loadtest.chaos.meta_checker import RULES, check
-from loadtest.chaos.meta_load import CRATE, MetaLoad
+from loadtest.chaos.meta_load import CRATE, SKINS, MetaLoad
 from loadtest.chaos.operation_log import Operation, OperationLog, read_operations, select_operations
 from meta_service.store import catalogue
 from tests.meta_service.conftest import Clock, drain, running
@@ -33,7 +33,7 @@ async def evidence(
 
     Whatever a test plants in the store is rolled back, so nothing is guarded.
     """
-    await catalogue.put(store, [CRATE])
+    await catalogue.put(store, [CRATE, *SKINS])
     clock, path = Clock(), tmp_path / "operations.jsonl"
     async with running(settings.model_copy(update={"requests_per_player_s": 0.0}), clock) as backend:
         with OperationLog(path) as operations:

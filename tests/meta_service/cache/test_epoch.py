@@ -67,7 +67,7 @@ async def test_what_the_store_has_comes_back_into_an_older_cache(
     await backend.client.leaderboard(login.session_token, "kills")
     await copy.take()
     backend.clock.advance(2)
-    await backend.client.set_loadout(login.session_token, "new-skin", emotes=["bow"])
+    await backend.client.set_loadout(login.session_token, "scout", emotes=["wave"])
     await fund(backend, login, 900)
     await play(backend, login, kills=7)
     await drain(backend)
@@ -79,7 +79,7 @@ async def test_what_the_store_has_comes_back_into_an_older_cache(
     await copy.put_back(run_id)
     await noticed(backend, before)
     profile = await backend.client.profile(login.session_token)
-    assert (profile.skin, profile.emotes, profile.sync) == ("new-skin", ["bow"], "synced")
+    assert (profile.skin, profile.emotes, profile.sync) == ("scout", ["wave"], "synced")
     assert (profile.level, profile.xp, profile.balances) == (10, 5000, {"coins": 1000})
     skills = await backend.client.skills("duel", [login.player_id])
     assert skills.skills[login.player_id].mu == 31
@@ -132,13 +132,13 @@ async def test_a_partial_change_in_an_older_cache_does_not_bring_older_parts_bac
     await drain(backend)
     await copy.take()
     backend.clock.advance(2)
-    await backend.client.set_loadout(login.session_token, "new-skin", emotes=["bow"])
+    await backend.client.set_loadout(login.session_token, "scout", emotes=["wave"])
     await drain(backend)
     before = backend.app.state.context.players.cache.epoch
     await copy.put_back()
     await noticed(backend, before)
     changed = await backend.client.set_loadout(login.session_token, settings={"fov": 90})
-    assert (changed.skin, changed.emotes) == ("new-skin", ["bow"])
+    assert (changed.skin, changed.emotes) == ("scout", ["wave"])
 
 
 async def test_a_session_that_was_ended_stays_so_and_the_store_is_not_talked_out_of_it(
@@ -214,11 +214,11 @@ async def test_while_the_store_is_away_an_older_cache_serves_what_it_has(
     cache.epoch += 1  # as after another life began
     monkeypatch.setattr(backend.app.state.context.players.store._presence, "away", True)
     assert (await backend.client.profile(login.session_token)).skin == "recruit"
-    assert (await backend.client.set_loadout(login.session_token, "nightfall")).sync == "pending"
+    assert (await backend.client.set_loadout(login.session_token, "scout")).sync == "pending"
     out = await backend.client.check_out(new_match(), "s", "east-us", 60, [login.player_id])
     assert [player.player_id for player in out.checked_out] == [login.player_id]
     renewed = await backend.client.refresh(login.refresh_token)
-    assert (await backend.client.profile(renewed.session_token)).skin == "nightfall"
+    assert (await backend.client.profile(renewed.session_token)).skin == "scout"
 
 
 async def test_every_process_gets_one_number_for_one_change(

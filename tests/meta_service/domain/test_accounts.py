@@ -65,7 +65,7 @@ async def test_accounts_reach_the_store(backend: Backend, store: asyncpg.Connect
 
 async def test_a_player_survives_the_loss_of_the_cache(backend: Backend, store: asyncpg.Connection) -> None:
     login = await backend.client.login_device("cached-device")
-    changed = await backend.client.set_loadout(login.session_token, "nightfall")
+    changed = await backend.client.set_loadout(login.session_token, "scout")
     await drain(backend)
     await store.execute("INSERT INTO progression (player_id, xp, level) VALUES ($1, 900, 4)", login.player_id)
     await store.execute("INSERT INTO ratings VALUES ($1, 'battle_royale', 31.5, 2.25)", login.player_id)
@@ -73,7 +73,7 @@ async def test_a_player_survives_the_loss_of_the_cache(backend: Backend, store: 
 
     profile = await backend.client.profile(login.session_token)
     assert (profile.skin, profile.version, profile.xp, profile.level) == (
-        "nightfall",
+        "scout",
         changed.version,
         900,
         4,
@@ -85,11 +85,11 @@ async def test_a_player_survives_the_loss_of_the_cache(backend: Backend, store: 
 
 async def test_a_loadout_version_does_not_go_back_when_cache_and_clock_are_lost(backend: Backend) -> None:
     login = await backend.login()
-    before = await backend.client.set_loadout(login.session_token, "nightfall")
+    before = await backend.client.set_loadout(login.session_token, "scout")
     await drain(backend)
     await backend.app.state.context.players.cache.redis.flushall()
     backend.clock.advance(-3600)
-    after = await backend.client.set_loadout(login.session_token, "daybreak")
+    after = await backend.client.set_loadout(login.session_token, "recruit")
     assert after.version > before.version
 
 
@@ -97,9 +97,9 @@ async def test_players_log_in_and_dress_while_the_store_is_away(settings: Settin
     async with running(settings.model_copy(update={"store_url": NOBODY}), clock) as backend:
         login = await backend.client.login_device("stubborn-device")
         assert login.created
-        assert (await backend.client.set_loadout(login.session_token, "nightfall")).sync == "pending"
+        assert (await backend.client.set_loadout(login.session_token, "scout")).sync == "pending"
         profile = await backend.client.profile(login.session_token)
-        assert (profile.skin, profile.sync) == ("nightfall", "pending")
+        assert (profile.skin, profile.sync) == ("scout", "pending")
         assert not (await backend.client.login_device("stubborn-device")).created
 
 
@@ -107,14 +107,14 @@ async def test_a_player_made_while_the_store_was_away_gets_back_what_it_knew(
     backend: Backend, settings: Settings, clock: Clock
 ) -> None:
     login = await backend.client.login_device("returning-device")
-    await backend.client.set_loadout(login.session_token, "nightfall")
+    await backend.client.set_loadout(login.session_token, "scout")
     await drain(backend)
     await backend.app.state.context.players.cache.redis.flushall()
     async with running(settings.model_copy(update={"store_url": NOBODY}), clock) as without_store:
         again = await without_store.client.login_device("returning-device")
         assert again.player_id == login.player_id
         assert (await without_store.client.profile(again.session_token)).skin == "recruit"
-    assert (await backend.client.profile(again.session_token)).skin == "nightfall"
+    assert (await backend.client.profile(again.session_token)).skin == "scout"
 
 
 async def test_a_player_that_only_the_store_could_know_is_told_to_try_again(
@@ -135,4 +135,4 @@ async def test_a_player_whom_nobody_knows_is_told_to_log_in(backend: Backend) ->
         await backend.client.profile(token)
     assert (caught.value.status, caught.value.kind) == (404, "unknown-player")
     with pytest.raises(MetaRefusedError, match="log in"):
-        await backend.client.set_loadout(token, "nightfall")
+        await backend.client.set_loadout(token, "scout")

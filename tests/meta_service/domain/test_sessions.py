@@ -28,7 +28,7 @@ async def test_a_login_elsewhere_ends_the_older_session_and_tells_it(backend: Ba
     older = await backend.client.login_device("a-shared-device")
     newer = await backend.client.login_device("a-shared-device")
     client, stale = backend.client, older.session_token
-    for call in (client.profile(stale), client.set_loadout(stale, "nightfall"), client.wallet(stale)):
+    for call in (client.profile(stale), client.set_loadout(stale, "scout"), client.wallet(stale)):
         with pytest.raises(MetaRefusedError, match="logged in elsewhere") as told:
             await call
         assert (told.value.status, told.value.kind) == (401, "session-superseded")
@@ -83,7 +83,7 @@ async def test_a_copy_beside_a_successor_that_is_used_ends_the_session_for_thief
         case "profile":
             await backend.client.profile(owners.session_token)
         case "loadout":
-            await backend.client.set_loadout(owners.session_token, "nightfall")
+            await backend.client.set_loadout(owners.session_token, "scout")
         case "wallet":
             await backend.client.wallet(owners.session_token)
         case _:
@@ -157,7 +157,7 @@ async def test_who_logged_out_is_out_and_may_log_in_again(backend: Backend) -> N
     login = await backend.client.login_device("a-device-of-mine")
     assert await backend.client.log_out(login.session_token)
     with refused("session-revoked"):
-        await backend.client.set_loadout(login.session_token, "nightfall")
+        await backend.client.set_loadout(login.session_token, "scout")
     with refused("session-revoked"):
         await backend.client.log_out(login.session_token)
     login = await backend.client.login_device("a-device-of-mine")

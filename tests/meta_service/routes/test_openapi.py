@@ -115,7 +115,7 @@ async def make_victim(served: Served) -> Victim:
         purchase = await client.purchase(login.session_token, "victims-purchase", "supply-crate")
         await client.request_friendship(login.session_token, friend.player_id)
         await client.accept_friendship(friend.session_token, login.player_id)
-        await client.set_loadout(login.session_token, "nightfall", settings={"secret": "of-the-victim"})
+        await client.set_loadout(login.session_token, "scout", settings={"secret": "of-the-victim"})
         party = await client.create_party(login.session_token)
         return Victim(login, purchase, str(party.party_id), await belongings(client, login))
 

@@ -43,7 +43,7 @@ RESULT: dict[str, Any] = {"player_id": "7", "fence": 1, "placement": 1, "kills":
 COMMIT: dict[str, Any] = {"match_id": MATCH, "players": [RESULT]}
 SKILLS = {"mode": "battle_royale", "player_ids": ["7"]}
 LOGIN = {"device_id": "a-device-id"}
-LOADOUT = {"skin": "nightfall"}
+LOADOUT = {"skin": "scout"}
 GRANT = {"player_id": "7", "currency": "coins", "amount": 5, "reason": "a test"}
 POSTS: dict[str, dict[str, Any]] = {
     "/v1/internal/checkouts": CHECKOUT,

@@ -35,7 +35,7 @@ async def test_a_player_expires_once_the_store_has_everything_and_not_before(
     await drain(backend)
     assert await settled(backend, expiry) == 1
     assert 0 < await ttl_s(redis, login.player_id) <= PLAYER_TTL_S
-    await backend.client.set_loadout(login.session_token, "nightfall")
+    await backend.client.set_loadout(login.session_token, "scout")
     assert await ttl_s(redis, login.player_id) == -1
     await drain(backend)
     assert await settled(backend, expiry) == 1
@@ -78,7 +78,7 @@ async def test_nobody_expires_while_an_older_change_waits(
 ) -> None:
     first, second = await backend.logins(2)
     await drain(backend)
-    await backend.client.set_loadout(second.session_token, "nightfall")
+    await backend.client.set_loadout(second.session_token, "scout")
     assert await settled(backend, expiry) == 0
     await drain(backend)
     assert await settled(backend, expiry) == 2

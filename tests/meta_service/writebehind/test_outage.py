@@ -60,7 +60,7 @@ async def test_players_play_on_without_the_store_and_all_of_it_is_there_afterwar
         await outage.begin()
         again = await backend.client.login_device("a-device-of-long-standing")
         assert again.player_id == login.player_id
-        changed = await backend.client.set_loadout(again.session_token, "nightfall")
+        changed = await backend.client.set_loadout(again.session_token, "scout")
         assert changed.sync == "pending"
         match = new_match()
         out = await backend.client.check_out(match, "s", "east-us", 60, [login.player_id])
@@ -71,7 +71,7 @@ async def test_players_play_on_without_the_store_and_all_of_it_is_there_afterwar
         answer = await backend.http.post("/v1/store/purchases", json={"item_id": "crate"}, headers=headers)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         profile = await backend.client.profile(again.session_token)
-        assert (profile.skin, profile.sync, profile.balances) == ("nightfall", "pending", {"coins": 100})
+        assert (profile.skin, profile.sync, profile.balances) == ("scout", "pending", {"coins": 100})
         assert (await backend.client.counters()).writebehind_depth == 4  # session, loadout, check-out, commit
 
         await outage.end()
@@ -137,7 +137,7 @@ async def test_a_connection_that_dies_without_a_word_holds_the_worker_up_for_one
             login = await backend.login()
             await drained(backend)
             link.kill()
-            changed = await backend.client.set_loadout(login.session_token, "nightfall")
+            changed = await backend.client.set_loadout(login.session_token, "scout")
             await drained(backend)
     assert await store.fetchval("SELECT version FROM loadouts") == changed.version
 
@@ -157,7 +157,7 @@ async def test_a_frozen_backend_of_the_store_holds_the_worker_up_for_one_batch(
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
-            await backend.client.set_loadout(login.session_token, "nightfall")
+            await backend.client.set_loadout(login.session_token, "scout")
             await drained(backend)
         finally:
             for pid in frozen:

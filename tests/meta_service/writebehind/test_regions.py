@@ -82,15 +82,15 @@ async def test_two_regions_that_write_one_loadout_come_to_the_newest(
     await in_store(store, "accounts")
     await regions.east.client.profile(token)  # the east knows the player from here on
     regions.clock.advance(1)
-    await regions.east.client.set_loadout(token, "older")
+    await regions.east.client.set_loadout(token, "recruit")
     regions.clock.advance(1)
-    newer = await regions.west.client.set_loadout(token, "newer")
-    await wears(regions.east, token, "newer")
-    await wears(regions.west, token, "newer")
+    newer = await regions.west.client.set_loadout(token, "scout")
+    await wears(regions.east, token, "scout")
+    await wears(regions.west, token, "scout")
     assert (await regions.east.client.profile(token)).version == newer.version
     regions.clock.advance(2)
-    await regions.east.client.set_loadout(token, "newest")
-    await wears(regions.west, token, "newest")
+    await regions.east.client.set_loadout(token, "recruit")
+    await wears(regions.west, token, "recruit")
 
 
 async def test_a_players_home_moves_with_the_player_and_the_old_region_hears_of_it(
@@ -98,13 +98,13 @@ async def test_a_players_home_moves_with_the_player_and_the_old_region_hears_of_
 ) -> None:
     first = await regions.west.client.login_device("a-player-who-moves")
     assert (await regions.west.client.profile(first.session_token)).home_region == "west"
-    await regions.west.client.set_loadout(first.session_token, "nightfall")
+    await regions.west.client.set_loadout(first.session_token, "scout")
     await in_store(store, "accounts")
     await in_store(store, "loadouts")
     regions.clock.advance(1)
     second = await regions.east.client.login_device("a-player-who-moves")
     profile = await regions.east.client.profile(second.session_token)
-    assert (second.player_id, profile.home_region, profile.skin) == (first.player_id, "east", "nightfall")
+    assert (second.player_id, profile.home_region, profile.skin) == (first.player_id, "east", "scout")
 
     async def superseded() -> bool:
         try:
@@ -128,8 +128,8 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     await regions.east.client.profile(known.session_token)
     regions.clock.advance(1)
     for login in (stranger, known):
-        await regions.west.client.set_loadout(login.session_token, "nightfall")
-    await wears(regions.east, known.session_token, "nightfall")
+        await regions.west.client.set_loadout(login.session_token, "scout")
+    await wears(regions.east, known.session_token, "scout")
     east: Redis = regions.east.app.state.context.players.cache.redis
     assert not await east.exists(keys.player(stranger.player_id))
 

@@ -66,14 +66,14 @@ async def outcomes(store: asyncpg.Connection) -> dict[int, tuple[str | None, int
 
 async def test_a_loadout_is_stored_and_says_so(backend: Backend, store: asyncpg.Connection) -> None:
     login = await backend.login()
-    await backend.client.set_loadout(login.session_token, "daybreak")
-    last = await backend.client.set_loadout(login.session_token, "nightfall")
+    await backend.client.set_loadout(login.session_token, "recruit")
+    last = await backend.client.set_loadout(login.session_token, "scout")
     assert (await backend.client.profile(login.session_token)).sync == "pending"
     await drain(backend)
     profile = await backend.client.profile(login.session_token)
-    assert (profile.skin, profile.version, profile.sync) == ("nightfall", last.version, "synced")
+    assert (profile.skin, profile.version, profile.sync) == ("scout", last.version, "synced")
     row = await store.fetchrow("SELECT * FROM loadouts")
-    assert (row["player_id"], row["skin"], row["version"]) == (login.player_id, "nightfall", last.version)
+    assert (row["player_id"], row["skin"], row["version"]) == (login.player_id, "scout", last.version)
 
 
 async def test_a_match_is_in_the_history_with_its_results(
@@ -110,7 +110,7 @@ async def test_the_newest_version_wins_in_whatever_order_changes_arrive(store: a
 async def test_hundreds_of_changes_are_one_statement(store: asyncpg.Connection) -> None:
     statements: list[str] = []
     store.add_query_logger(lambda query: statements.append(query.query))
-    await apply(store, {"loadout": [loadout(player, "nightfall", 1) for player in range(1, 801)]}, NOW_S)
+    await apply(store, {"loadout": [loadout(player, "scout", 1) for player in range(1, 801)]}, NOW_S)
     assert sum("loadouts" in statement for statement in statements) == 1
     assert await store.fetchval("SELECT count(*) FROM loadouts") == 800
 
@@ -157,7 +157,7 @@ async def test_a_stale_commit_in_the_stream_is_counted_as_refused(
 
 async def test_applying_a_batch_twice_is_the_same_as_once(store: asyncpg.Connection) -> None:
     changes = {
-        "loadout": [loadout(7, "nightfall", 3)],
+        "loadout": [loadout(7, "scout", 3)],
         "checkout": [checkout(MATCH, "server-1", (7, 1000))],
         "commit": [commit(MATCH, (7, 1000, 1500))],
     }
@@ -171,11 +171,11 @@ async def test_a_change_the_store_cannot_take_is_set_aside_and_the_others_are_st
     backend: Backend, redis: Redis, store: asyncpg.Connection
 ) -> None:
     for player in range(1, 6):
-        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "nightfall", 1)})
+        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "scout", 1)})
     await redis.xadd(keys.STREAM, {"loadout": "not json"})
     await redis.xadd(keys.STREAM, {"riddle": "{}"})
     for player in range(6, 11):
-        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "nightfall", 1)})
+        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "scout", 1)})
     await drain(backend)
     assert await store.fetchval("SELECT count(*) FROM loadouts") == 10
     counters = await backend.client.counters()
@@ -203,7 +203,7 @@ async def test_changes_wait_while_the_store_is_away_and_drain_when_it_is_back(
 ) -> None:
     database = await store.fetchval("SELECT current_database()")
     login = await backend.login()
-    await backend.client.set_loadout(login.session_token, "nightfall")
+    await backend.client.set_loadout(login.session_token, "scout")
     admin = await asyncpg.connect(backend.settings.store_url.rsplit("/", 1)[0] + "/postgres")
     try:
         await admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
@@ -214,7 +214,7 @@ async def test_changes_wait_while_the_store_is_away_and_drain_when_it_is_back(
             pending = await backend.app.state.context.players.cache.redis.xlen(keys.STREAM)
             assert pending == 3  # the account, its session, the loadout
             profile = await backend.client.profile(login.session_token)
-            assert (profile.skin, profile.sync) == ("nightfall", "pending")
+            assert (profile.skin, profile.sync) == ("scout", "pending")
             await admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
             await drained(backend)
     finally:
@@ -236,11 +236,11 @@ async def test_another_worker_takes_over_what_a_dead_one_had_taken(
 ) -> None:
     monkeypatch.setattr(worker, "CLAIM_IDLE_S", 0.05)
     monkeypatch.setattr(worker, "MAINTENANCE_INTERVAL_S", 0.0)
-    await redis.xadd(keys.STREAM, {"loadout": loadout(7, "nightfall", 1)})
+    await redis.xadd(keys.STREAM, {"loadout": loadout(7, "scout", 1)})
     await redis.xgroup_create(keys.STREAM, keys.CONSUMER_GROUP, id="0")
     await redis.xreadgroup(keys.CONSUMER_GROUP, "dead", {keys.STREAM: ">"})
     await drain(backend)
-    assert await store.fetchval("SELECT skin FROM loadouts WHERE player_id = 7") == "nightfall"
+    assert await store.fetchval("SELECT skin FROM loadouts WHERE player_id = 7") == "scout"
 
 
 @asynccontextmanager
@@ -273,7 +273,9 @@ async def test_nothing_is_lost_or_doubled_when_the_worker_is_killed_again_and_ag
             while not stop.is_set():
                 login = random.choice(logins)
                 number += 1
-                changed = await backend.client.set_loadout(login.session_token, f"skin-{number}")
+                changed = await backend.client.set_loadout(
+                    login.session_token, ("recruit", "scout")[number % 2]
+                )
                 newest[login.player_id] = max(newest.get(login.player_id, 0), changed.version)
                 await asyncio.sleep(0.002)
 

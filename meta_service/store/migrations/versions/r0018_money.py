@@ -241,8 +241,8 @@ FUNCTIONS = {
         );
         IF noted IS NOT NULL THEN
             PERFORM audit_note(
-                split_part(who, ':', 2), noted, player, why, done::jsonb - 'version' - 'player_id', at_s,
-                for_request
+                substr(who, length('operator:') + 1), noted, player, why,
+                done::jsonb - 'version' - 'player_id', at_s, for_request
             );
         END IF;
         UPDATE idempotency SET answer = done WHERE owner = of_owner AND key = under_key;
@@ -297,8 +297,8 @@ FUNCTIONS = {
         );
         IF noted IS NOT NULL THEN
             PERFORM audit_note(
-                split_part(who, ':', 2), noted, player, why, done::jsonb - 'owned_version' - 'player_id',
-                at_s, for_request
+                substr(who, length('operator:') + 1), noted, player, why,
+                done::jsonb - 'owned_version' - 'player_id', at_s, for_request
             );
         END IF;
         UPDATE idempotency SET answer = done WHERE owner = of_owner AND key = under_key;
