@@ -11,18 +11,22 @@ from launchday.service import serve
 from launchday.settings import settings
 from launchday.terminal import show_error
 from rewards import app
+from rewards.consumer.rules_reload import check_gives
 from rewards.errors import RulesError
 from rewards.progression import rules
 
 
 def main() -> int:
-    """Run until SIGTERM. Returns 1 when the rules do not make sense."""
+    """Run until SIGTERM. Returns 1 when the rules do not make sense, or give what the catalogue has not."""
     configured = settings()
     telemetry.configure("rewards", configured)
     try:
-        xp_rules = rules.load(seasons=configured.seasons)
+        xp_rules = rules.configured(configured.rules, configured.seasons)
     except RulesError as error:
         show_error(*str(error).splitlines())
+        return 1
+    if missing := check_gives(configured.store_url, xp_rules):
+        show_error(*missing)
         return 1
     check_cache(configured.cache_url)
     serve(app.build(configured, xp_rules, SystemClock()), configured.bind_host, configured.rewards_port)

@@ -9,24 +9,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from launchday.clock import Clock
+from launchday.identity import OPERATOR, Identity
 from launchday.problems import ProblemError
 from launchday.resilience import deadline, parts, sockets
-from launchday.service import ServiceCaller, create_app, terminate_when_done
+from launchday.service import ServiceCaller, create_app, read_again, require, terminate_when_done
 from launchday.settings import Settings
-from meta_service.client import ProgressCache, RatingCache
+from meta_service.client import GivenCache, ProgressCache, RatingCache
 from rewards import dead_letters, kept_events
+from rewards.arrival import ArrivalCheck
 from rewards.client import LogGap, RewardsCounters
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.outbox import OutboxRelay
+from rewards.consumer.rules_reload import RulesFollower
 from rewards.consumer.store import Store
 from rewards.errors import DeadLettersError, StoreUnavailableError
 from rewards.events import DEAD_LETTERS, REWARDS_TOPICS
 from rewards.events.logs.gaps import gaps_of_lake
+from rewards.progression import rules as progression
 from rewards.progression.rules import Rules
 
 CONSUMER_NAME = "rewards"
@@ -39,6 +43,8 @@ NEWEST_GAPS = 20
 ANALYTICS_FOLDER = "analytics"  # in the state folder
 COUNTERS_TIMEOUT_S = 9.0  # counting a big inbox takes seconds; callers wait for 10
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
+
+OperatorCaller = Annotated[Identity, Depends(require(OPERATOR))]
 
 log = structlog.get_logger()
 
@@ -58,6 +64,13 @@ class NewestDeadLetters(BaseModel):
     dead_letters: list[DeadLetterSummary]
 
 
+class RulesReloaded(BaseModel):
+    """What is in force from now on."""
+
+    seasons: int
+    challenges: int
+
+
 def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
     """Make the application; its lifespan runs the consumer, the cache publisher and the outbox relay."""
 
@@ -74,7 +87,7 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         redis = sockets.redis_client(
             settings.cache_url, connections=CACHE_CONNECTIONS, answer_s=CACHE_TIMEOUT_S
         )
-        publisher = CachePublisher(ProgressCache(redis), clock, RatingCache(redis))
+        publisher = CachePublisher(ProgressCache(redis), clock, RatingCache(redis), GivenCache(redis))
         consumer = Consumer(
             settings.kafka_bootstrap,
             settings.topic_prefix,
@@ -82,7 +95,15 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             publisher,
             clock,
             notify_outbox=outbox.notify,
+            judge=ArrivalCheck.of(settings, clock),
         )
+        follower = RulesFollower(
+            store,
+            lambda: progression.configured(settings.rules, settings.seasons),
+            clock,
+            on_given=lambda given: publisher.enqueue((), (), given),
+        )
+        app.state.reloading.add("rules", follower.reload)
         app.state.store, app.state.consumer = store, consumer
         needed = contextlib.AsyncExitStack()
         app.state.health.add(
@@ -94,18 +115,19 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         consuming = asyncio.create_task(consumer.run(), name="consume")
         publishing = asyncio.create_task(publisher.run(), name="publish to the cache")
         relaying = asyncio.create_task(outbox.run(), name="relay the outbox")
-        for task in (consuming, publishing, relaying):
+        catching_up = asyncio.create_task(follower.run(), name="give what is due")
+        for task in (consuming, publishing, relaying, catching_up):
             task.add_done_callback(terminate_when_done)
         try:
             yield
         finally:
-            for task in (consuming, publishing, relaying):
+            for task in (consuming, publishing, relaying, catching_up):
                 task.remove_done_callback(terminate_when_done)
             await consumer.stop()
             _, late = await asyncio.wait({consuming}, timeout=STOP_TIMEOUT_S)
             if not late:
                 await publisher.flush(FLUSH_TIMEOUT_S)
-            await _cancel(consuming, publishing, relaying)
+            await _cancel(consuming, publishing, relaying, catching_up)
             await store.close()
             await redis.aclose()
             await needed.aclose()
@@ -155,6 +177,18 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             ],
             **_counted(of_analytics),
         )
+
+    @app.post("/v1/operator/rules/reload", tags=["operators"])
+    async def reload_rules(request: Request, _caller: OperatorCaller) -> RulesReloaded:
+        """Read the rules, challenges and seasons again; they are refused whole where anything is wrong."""
+        try:
+            await read_again(request.app, "rules")
+        except StoreUnavailableError as error:
+            raise ProblemError(
+                503, "store-unavailable", "the store does not answer: try again", headers={"Retry-After": "1"}
+            ) from error
+        in_force = request.app.state.store.rules
+        return RulesReloaded(seasons=len(in_force.seasons), challenges=len(in_force.challenges))
 
     @app.get("/v1/internal/dead-letters", tags=["internal"])
     async def newest_dead_letters(

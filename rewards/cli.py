@@ -101,6 +101,10 @@ def resend_dead_letters(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every letter that this version accepts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also letters that are still bad.")] = False,
+    at_arrival: Annotated[
+        bool,
+        typer.Option("--at-arrival", help="Events of wrong clocks, too: as if they had happened on arrival."),
+    ] = False,
     kafka: BrokerOption = "",
 ) -> None:
     """Resend dead letters to the topic that they came from.
@@ -114,6 +118,8 @@ def resend_dead_letters(
     bootstrap = _broker_address(kafka)
     found = _read(bootstrap)
     chosen = found if every else _select(found, origins or [])
+    if at_arrival:
+        chosen = [letter.at_arrival() for letter in chosen]
     good = [letter for letter in chosen if force or not letter.current_error]
     _run(dead_letters.resend(bootstrap, good))
     skipped = len(chosen) - len(good)
@@ -242,6 +248,7 @@ def rebuild(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild progression from the whole log in an empty database, and compare it with the running store."""
+    from rewards.arrival import ArrivalCheck
     from rewards.consumer import rebuild as rebuilding
     from rewards.progression import rules
 
@@ -257,10 +264,18 @@ def rebuild(
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         _fail(f"the database at {store_url} cannot be used: {last}")
     try:
-        own_rules = rules.load(seasons=config.seasons)
+        clock = SystemClock()
+        own_rules = rules.configured(config.rules, config.seasons)
         found: dict[str, Any] = asdict(
             asyncio.run(
-                rebuilding.rebuild(bootstrap, config.topic_prefix, store_url, own_rules, SystemClock())
+                rebuilding.rebuild(
+                    bootstrap,
+                    config.topic_prefix,
+                    store_url,
+                    own_rules,
+                    clock,
+                    ArrivalCheck.of(config, clock),
+                )
             )
         )
         if live := config.store_url or _local_engines(config).get("store", ""):

@@ -105,7 +105,11 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, Any
             "address": given,
             "version": version,
             "missing": problem,
-            "faults": [] if problem else [asdict(fault) for fault in engine_faults(part.role, given)],
+            "faults": []
+            if problem
+            else [
+                asdict(fault) for fault in engine_faults(part.role, given, settings.rules, settings.seasons)
+            ],
         }
     addresses = [
         stack.running_engines(folder).get(part.role)

@@ -1,4 +1,4 @@
-"""Experience, levels and ratings in the regional cache, where rewards publishes them."""
+"""Experience, levels, ratings and what was given in the regional cache, where rewards publishes them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,31 @@ class RatingCache:
                 (_keys(player_id), (mode, f"{mu},{sigma}", matches, FOR_LOAD_S))
                 for player_id, mode, mu, sigma, matches in ratings
             )
+        )
+
+
+class GivenCache:
+    """What players have of what progress gave them, in the regional cache: balances and items."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._wallet = scripts.PlayerScript(redis, "wallet")
+        self._items = scripts.PlayerScript(redis, "items")
+
+    async def publish(
+        self, balances: Sequence[tuple[int, str, int, int]], items: Sequence[tuple[int, str, int, int]]
+    ) -> None:
+        """Show (player id, currency, balance, version) and (player id, item, pieces, version).
+
+        Of each the newest version stays, so publishing may be repeated and reordered; a player who is not in
+        the cache is left out. Raises redis-py's errors.
+        """
+        await self._wallet.run(
+            (_keys(player_id), (currency, balance, version, FOR_LOAD_S))
+            for player_id, currency, balance, version in balances
+        )
+        await self._items.run(
+            (_keys(player_id), (f"{item},{pieces},{version}", FOR_LOAD_S))
+            for player_id, item, pieces, version in items
         )
 
 

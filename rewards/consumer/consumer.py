@@ -21,7 +21,8 @@ from aiokafka.errors import KafkaError
 from launchday.clock import Clock
 from launchday.resilience.retry import Backoff
 from rewards import metrics
-from rewards.consumer.batch import Batch, apply_or_bisect
+from rewards.arrival import Judge
+from rewards.consumer.batch import Batch, apply_or_bisect, parse_batch
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.lag import LagAge, bring_back_topics, count_behind, end_offsets
 from rewards.consumer.newer_events import NewerEvents
@@ -35,6 +36,7 @@ from rewards.events.kafka_clients import close, group_member, is_being_cancelled
 from rewards.events.logs.guard import LogGuard
 from rewards.events.parse import ReadEvent, read_event
 from rewards.events.topics import retention_s
+from rewards.records import BadRecord
 
 MAX_BATCH_RECORDS = 2_000  # in one transaction; 500 already cost 19 µs an event, more only shortens the tail
 SESSION_TIMEOUT_MS = 6_000  # Kafka's smallest: after this a killed member's partitions go to another
@@ -44,6 +46,7 @@ LAG_CHECK_S = 2.0
 STALL_TIMEOUT_S = 15.0  # behind and without a record for this long: aiokafka has stalled
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
+MAX_NAMED = 20  # producers whose clocks the log names
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 3.0
 
@@ -72,6 +75,7 @@ class Consumer:
         clock: its wall time stamps rows and gives the age of events; its monotonic time finds stalls.
         notify_outbox: called when a transaction has put events into the outbox.
         read: reads an event, and tells what of it is newer than this program.
+        judge: tells of an event whose time cannot be right: it is a dead letter. None: all may be.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Consumer:
         *,
         notify_outbox: Callable[[], object] = lambda: None,
         read: ReadEvent = read_event,
+        judge: Judge | None = None,
     ) -> None:
         self.counters = ConsumerCounters()
         self._bootstrap = bootstrap
@@ -95,6 +100,9 @@ class Consumer:
         self._clock = clock
         self._dead_letters = DeadLetterWriter(bootstrap, prefix)
         self._read = read
+        self._judge = judge
+        self._parse = partial(parse_batch, read=read, judge=judge)
+        self._wrong_clocks: set[str] = set()  # producers that the log has named
         self._newer = NewerEvents(store, read, clock)
         self._kafka: AIOKafkaConsumer | None = None
         self._guard = LogGuard()
@@ -185,7 +193,9 @@ class Consumer:
             max_records=MAX_BATCH_RECORDS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
-        ahead = ReadAhead(kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka))
+        ahead = ReadAhead(
+            kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka), self._judge
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()
@@ -255,6 +265,7 @@ class Consumer:
         self._publisher.enqueue(
             await self._store.recent_progress(REPUBLISH_WINDOW_S),
             await self._store.recent_ratings(REPUBLISH_WINDOW_S),
+            await self._store.recently_given(REPUBLISH_WINDOW_S),
         )
         if kafka.assignment() != assigned:
             return  # a rebalance meanwhile: the caller checks again
@@ -291,7 +302,9 @@ class Consumer:
             await self._apply_unplaced(read)
             self._stale = True
             return True
-        await apply_or_bisect(read.records, lambda batch: self._apply_batch(batch, written), read.batch)
+        await apply_or_bisect(
+            read.records, lambda batch: self._apply_batch(batch, written), read.batch, self._parse
+        )
         for place, next_offset in read.batch.next_offsets.items():
             partition = TopicPartition(*place)
             if partition in self._next:
@@ -306,6 +319,7 @@ class Consumer:
             read.records,
             lambda batch: self._apply_batch(replace(batch, next_offsets={}), written),
             read.batch,
+            self._parse,
         )
 
     def _on_rebalance(self) -> None:
@@ -334,7 +348,7 @@ class Consumer:
             written.update(bad.raw.dead_letter_id for bad in bad_records)
         with metrics.APPLY_SECONDS.time():
             applied = await self._store.apply(batch, self._clock.wall())
-        self._publisher.enqueue(applied.progress, applied.ratings)
+        self._publisher.enqueue(applied.progress, applied.ratings, applied.given)
         if applied.level_ups:
             self._notify_outbox()
         self._count(batch, applied)
@@ -355,6 +369,7 @@ class Consumer:
             newest_at = max(event.envelope.occurred_at for event in batch.events)
             metrics.AGE_SECONDS.set(max(0.0, self._clock.wall() - newest_at))
         for bad in batch.bad_records:
+            self._note_wrong_clock(bad)
             raw = bad.raw
             log.warning(
                 "rewards_bad_record",
@@ -362,6 +377,20 @@ class Consumer:
                 topic=raw.topic,
                 partition=raw.partition,
                 offset=raw.offset,
+            )
+
+    def _note_wrong_clock(self, bad: BadRecord) -> None:
+        """Count an event whose time cannot be right, and name each producer of such once."""
+        if not bad.producer:
+            return
+        metrics.WRONG_CLOCKS.inc()
+        if bad.producer not in self._wrong_clocks and len(self._wrong_clocks) < MAX_NAMED:
+            self._wrong_clocks.add(bad.producer)
+            log.error(
+                "rewards_producer_clock_wrong",
+                producer=bad.producer,
+                reason=bad.reason,
+                next_step="set its clock; then launchday events dead-letters resend --all --at-arrival",
             )
 
     async def _own_lag(self, kafka: AIOKafkaConsumer) -> int | None:

@@ -2,7 +2,7 @@
 
 It comes out byte for byte as it was, as far as the log reaches back: experience and challenges only add up,
 and ratings follow the one order that match results have. What is compared is all that play has earned; the
-time when a row was last written is not part of it.
+time when a row was last written is not part of it. Items and money are not given again: those have books.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
-from rewards.consumer.batch import Batch, apply_or_bisect
+from rewards.arrival import Judge
+from rewards.consumer.batch import Batch, apply_or_bisect, parse_batch
 from rewards.consumer.consumer import MAX_BATCH_RECORDS
 from rewards.consumer.store import Store
 from rewards.consumer.store_connection import ConnectionPool
@@ -53,7 +55,9 @@ class RebuildResult:
     newer: int = 0  # kept for a program that knows them, not counted
 
 
-async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clock: Clock) -> RebuildResult:
+async def rebuild(
+    bootstrap: str, prefix: str, store_url: str, rules: Rules, clock: Clock, judge: Judge | None = None
+) -> RebuildResult:
     """Apply the whole log, up to its present end, to an empty database at the newest schema.
 
     Args:
@@ -62,10 +66,11 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
         store_url: ``postgresql://…`` of the empty database.
         rules: what events are worth.
         clock: stamps the rows.
+        judge: of events' times, as the consumer has it.
 
     Raises RebuildError; StoreUnavailableError when the database does not answer.
     """
-    store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix))
+    store = Store(store_url, "rewards", rules, DEAD_LETTERS.name(prefix), gives=False)
     what = "reading the log"
     counts = [0, 0, 0, 0]
 
@@ -99,7 +104,7 @@ async def rebuild(bootstrap: str, prefix: str, store_url: str, rules: Rules, clo
                 if idle == MAX_IDLE_POLLS:
                     raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
                 if records:
-                    await apply_or_bisect(records, apply)
+                    await apply_or_bisect(records, apply, parse=partial(parse_batch, judge=judge))
                 if len(follower.gaps) > known_gaps:  # of another log the end is another one
                     known_gaps = len(follower.gaps)
                     ends = await kafka.end_offsets(partitions)

@@ -1,14 +1,17 @@
 """The SQL statements of one batch: hundreds of rows each, given as arrays; ``now`` is an argument, too."""
 
 # DO NOTHING returns only what was not there: those events, and no others, have their effect in this
-# transaction. The topics come as one byte an event, which names one of a handful: a text an event would cost
+# transaction. They come as one array: a row each costs this side 0.5 µs more an event. The topics come as one byte an event, which names one of a handful: a text an event would cost
 # both sides as much again as the ids.
 INSERT_INBOX = """
-    INSERT INTO event_inbox (event_id, topic, applied_at)
-    SELECT event_id, ($3::text[])[get_byte($2::bytea, (place - 1)::int) + 1], to_timestamp($4)
-    FROM unnest($1::uuid[]) WITH ORDINALITY AS ids (event_id, place)
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
+    WITH added AS (
+        INSERT INTO event_inbox (event_id, topic, applied_at)
+        SELECT event_id, ($3::text[])[get_byte($2::bytea, (place - 1)::int) + 1], to_timestamp($4)
+        FROM unnest($1::uuid[]) WITH ORDINALITY AS ids (event_id, place)
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING event_id
+    )
+    SELECT CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(event_id) ELSE $1 END FROM added
 """
 
 # width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum
@@ -44,13 +47,66 @@ UPSERT_CHALLENGES = """
     RETURNING player_id, challenge, period, count
 """
 
+# Returns whom it has taken to another tier, by the thresholds of today.
 UPSERT_SEASONS = """
-    INSERT INTO season_progress AS p (player_id, season, xp, tier)
-    SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
-    FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
-    ON CONFLICT (player_id, season) DO UPDATE SET
-        xp = p.xp + excluded.xp,
-        tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
+    WITH moved AS (
+        INSERT INTO season_progress AS p (player_id, season, xp, tier)
+        SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
+        FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
+        ON CONFLICT (player_id, season) DO UPDATE SET
+            xp = p.xp + excluded.xp,
+            tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
+        RETURNING player_id, xp, tier
+    )
+    SELECT player_id, tier, before FROM moved
+    JOIN unnest($1::bigint[], $3::bigint[]) AS gains (player_id, gained) USING (player_id)
+    CROSS JOIN LATERAL width_bucket(moved.xp - gained, $4::bigint[]) AS before
+    WHERE tier > before
+"""
+
+GIVE = "SELECT player, money, item, total, version FROM progress_give($1, $2, $3, $4, $5, $6, $7)"
+
+PUBLISH_RULES = """
+    INSERT INTO rules_in_force (name, rules, published_at) VALUES ($1, $2, to_timestamp($3))
+    ON CONFLICT (name) DO UPDATE SET rules = excluded.rules, published_at = excluded.published_at
+"""
+
+UNKNOWN_THINGS = """
+    SELECT 'item' AS kind, item AS thing FROM unnest($1::text[]) AS wanted (item)
+    WHERE NOT EXISTS (SELECT FROM catalogue WHERE item_id = item)
+    UNION ALL
+    SELECT 'currency', money FROM unnest($2::text[]) AS wanted (money)
+    WHERE NOT EXISTS (SELECT FROM currencies WHERE currency = money)
+        AND NOT EXISTS (SELECT FROM catalogue WHERE currency = money)
+"""
+
+# The last of the next players of a season who have reached a tier.
+SEASON_PAGE = """
+    SELECT max(player_id) FROM (
+        SELECT player_id FROM season_progress WHERE season = $1 AND player_id > $2 AND xp >= $3
+        ORDER BY player_id LIMIT $4
+    ) AS page
+"""
+
+TIERS_DUE = """
+    SELECT player_id, key FROM season_progress
+    JOIN unnest($4::bigint[], $5::text[]) AS tiers (needed, key) ON xp >= needed
+    WHERE season = $1 AND player_id > $2 AND player_id <= $3 AND NOT EXISTS (
+        SELECT FROM reward_grants AS given
+        WHERE given.player_id = season_progress.player_id AND given.source = $6 AND given.key = tiers.key
+    )
+"""
+
+RECENTLY_GIVEN = """
+    WITH things AS (
+        SELECT DISTINCT player_id, part->>'currency' AS currency, part->>'item' AS item
+        FROM reward_grants CROSS JOIN LATERAL jsonb_array_elements(gives) AS part
+        WHERE given_at >= (SELECT max(given_at) FROM reward_grants) - make_interval(secs => $1)
+    )
+    SELECT player_id, currency, NULL, balance, version FROM things JOIN wallets USING (player_id, currency)
+    UNION ALL
+    SELECT player_id, NULL, item_id, quantity, version FROM things
+    JOIN inventory USING (player_id) WHERE inventory.item_id = things.item
 """
 
 # In the inbox, or kept for a program that knows more.

@@ -7,12 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.consumer import newer_events, statements
+from launchday import rules_in_force
+from launchday.seasons import Season
+from rewards.consumer import gives, newer_events, statements, totals
 from rewards.consumer.batch import Batch, NewerEvent
+from rewards.consumer.gives import NOTHING, Due, Given
 from rewards.consumer.newer_events import WaitingEvents
 from rewards.consumer.outbox import level_up_envelope
 from rewards.consumer.store_connection import ConnectionPool
 from rewards.consumer.stored_positions import StoredPositions
+from rewards.consumer.totals import Totals
 from rewards.events import Envelope
 from rewards.progression.effects import Effects, fold
 from rewards.progression.ratings import Rating, rate, rated_players
@@ -38,6 +42,7 @@ class AppliedBatch:
         ratings: the ratings that changed, as they are now.
         level_ups: the number of level-ups put into the outbox.
         newer: the number of events newly kept for a program that knows more.
+        given: what players have now of what tiers and challenges gave.
     """
 
     effects: Effects
@@ -47,16 +52,7 @@ class AppliedBatch:
     ratings: list[PlayerRating]
     level_ups: int = 0
     newer: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What was applied since the store was made, and what waits, counted in its tables."""
-
-    events: int
-    dead_letters: int
-    kills: int
-    newer_waiting: int
+    given: Given = NOTHING
 
 
 class Store:
@@ -68,6 +64,7 @@ class Store:
         rules: what events are worth.
         dead_letter_topic: the topic that bad records have in the inbox.
         announce_level_ups: put level-ups into the outbox.
+        gives: give what tiers and challenges give.
     """
 
     def __init__(
@@ -78,6 +75,7 @@ class Store:
         dead_letter_topic: str,
         *,
         announce_level_ups: bool = False,
+        gives: bool = True,
     ) -> None:
         self.connections = ConnectionPool(url)
         self.positions = StoredPositions(self.connections, consumer, self.known)
@@ -85,6 +83,16 @@ class Store:
         self._rules = rules
         self._dead_letter_topic = dead_letter_topic
         self._announce_level_ups = announce_level_ups
+        self._gives = gives
+
+    @property
+    def rules(self) -> Rules:
+        """What events are worth now."""
+        return self._rules
+
+    def go_by(self, rules: Rules) -> None:
+        """Let events be worth what other rules say, from the next batch on."""
+        self._rules = rules
 
     async def apply(self, batch: Batch, now_s: float) -> AppliedBatch:
         """Give each new event of the batch its effect, and remember how far we have read: all or nothing.
@@ -107,13 +115,16 @@ class Store:
             await newer_events.forget(connection, batch.taken_up)
             new = await self._insert_ids(connection, topics, now_s)
             fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
-            effects = fold(fresh.values(), self._rules)
-            # Challenges first: completing them gives points. Row locks come in one order of tables and keys.
-            await self._store_challenges(connection, effects)
-            await self._store_seasons(connection, effects)
+            rules = self._rules  # of the whole batch: others may be put in force meanwhile
+            effects = fold(fresh.values(), rules)
+            # Challenges first: completing them gives points. Row locks come in one order of tables and keys:
+            # challenges, seasons, what was given, wallets and items, ratings, progression.
+            due = await self._store_challenges(connection, effects, rules)
+            due += await self._store_seasons(connection, effects, rules.seasons)
+            given = await gives.give(connection, due, now_s) if self._gives else NOTHING
             ratings, late = await self._rate_in_turn(connection, batch, effects, now_s)
-            progress = await self._store_progression(connection, effects, now_s)
-            level_ups = await self._queue_level_ups(connection, effects, progress, fresh.values())
+            progress = await self._store_progression(connection, effects, rules, now_s)
+            level_ups = await self._queue_level_ups(connection, effects, rules, progress, fresh.values())
             await self._store_offsets(connection, batch.next_offsets)
             kept = 0
             if batch.newer or late:
@@ -129,6 +140,7 @@ class Store:
             ratings=ratings,
             level_ups=level_ups,
             newer=kept,
+            given=given,
         )
 
     async def next_offsets(self) -> dict[Partition, int]:
@@ -178,18 +190,26 @@ class Store:
             (row["player_id"], row["mode"], Rating(row["mu"], row["sigma"], row["matches"])) for row in rows
         ]
 
-    async def totals(self, source_topics: Collection[str]) -> Totals:
-        """Count what has been applied of these topics. It reads whole tables: do not call it every second."""
+    async def recently_given(self, window_s: float) -> Given:
+        """Return what players have of what was given in the last ``window_s`` before the newest gift."""
         async with self.connections.acquire() as connection:
-            row = await connection.fetchrow(
-                "SELECT count(*) FILTER (WHERE topic = ANY($1::text[])) AS events, "
-                "count(*) FILTER (WHERE topic = $2) AS letters, "
-                "(SELECT coalesce(sum(kills), 0)::bigint FROM progression) AS kills, "
-                "(SELECT count(*) FROM newer_events) AS newer FROM event_inbox",
-                list(source_topics),
-                self._dead_letter_topic,
+            return await gives.recently_given(connection, window_s)
+
+    async def publish_rules(self, rules: Rules, now_s: float) -> None:
+        """Say in the store what events are worth, for those who show it; ``now_s`` dates it."""
+        async with self.connections.acquire() as connection:
+            await connection.execute(
+                statements.PUBLISH_RULES, rules_in_force.NAME, rules.in_force().as_text(), now_s
             )
-        return Totals(row["events"], row["letters"], row["kills"], row["newer"])
+
+    async def totals(self, source_topics: Collection[str]) -> Totals:
+        """Say what has been applied of these topics. The first time in an older store it counts for long."""
+        async with self.connections.acquire() as connection:
+            found = await totals.read(connection, source_topics, self._dead_letter_topic)
+        if found is None:
+            await totals.count_before(self.connections)
+            return await self.totals(source_topics)
+        return found
 
     async def close(self) -> None:
         """Close the connections."""
@@ -204,13 +224,13 @@ class Store:
         ids = sorted(topics)
         names = sorted(set(topics.values()))
         place = {name: index for index, name in enumerate(names)}
-        rows = await connection.fetch(
+        added = await connection.fetchval(
             statements.INSERT_INBOX, ids, bytes(place[topics[event_id]] for event_id in ids), names, now_s
         )
-        return {row["event_id"] for row in rows}
+        return set(added or ())
 
     async def _store_progression(
-        self, connection: Any, effects: Effects, now_s: float
+        self, connection: Any, effects: Effects, rules: Rules, now_s: float
     ) -> list[PlayerProgress]:
         if not effects.players:
             return []
@@ -223,16 +243,16 @@ class Store:
             [gain.kills for gain in gains],
             [gain.deaths for gain in gains],
             [gain.matches for gain in gains],
-            self._rules.thresholds,
+            rules.thresholds,
             now_s,
         )
         return [(row["player_id"], row["xp"], row["level"]) for row in rows]
 
-    async def _store_challenges(self, connection: Any, effects: Effects) -> None:
-        """Add to challenges, and credit the points of those that are completed."""
+    async def _store_challenges(self, connection: Any, effects: Effects, rules: Rules) -> list[Due]:
+        """Add to challenges, and credit the points of those that are completed; return what they give."""
         if not effects.challenge_counts:
-            return
-        challenges = self._rules.challenges
+            return []
+        challenges = rules.challenges
         places = sorted(effects.challenge_counts)
         rows = await connection.fetch(
             statements.UPSERT_CHALLENGES,
@@ -243,23 +263,31 @@ class Store:
             [challenges[index].count for _, index, _ in places],
         )
         index_of = {challenge.name: index for index, challenge in enumerate(challenges)}
+        due: list[Due] = []
         for row in rows:
             index = index_of[row["challenge"]]
             challenge = challenges[index]
             before = row["count"] - effects.challenge_counts[row["player_id"], index, row["period"]]
             if before < challenge.count <= row["count"]:
                 effects.credit(row["player_id"], challenge.xp, challenge.season)
+                due += gives.challenge_due(row["player_id"], challenge, row["period"])
+        return due
 
-    async def _store_seasons(self, connection: Any, effects: Effects) -> None:
-        for season in self._rules.seasons:
+    async def _store_seasons(self, connection: Any, effects: Effects, seasons: Sequence[Season]) -> list[Due]:
+        """Add to the passes of seasons; return what the tiers give that were reached."""
+        due: list[Due] = []
+        for season in seasons:
             gains = sorted(
                 (player_id, xp) for (player_id, name), xp in effects.season_xp.items() if name == season.name
             )
             if gains:
                 players, points = zip(*gains, strict=True)
-                await connection.execute(
+                climbed = await connection.fetch(
                     statements.UPSERT_SEASONS, players, season.name, points, season.thresholds
                 )
+                for row in climbed:
+                    due += gives.tiers_due(row["player_id"], season, row["before"], row["tier"])
+        return due
 
     async def _rate_in_turn(
         self, connection: Any, batch: Batch, effects: Effects, now_s: float
@@ -331,6 +359,7 @@ class Store:
         self,
         connection: Any,
         effects: Effects,
+        rules: Rules,
         progress: Sequence[PlayerProgress],
         events: Collection[Envelope],
     ) -> int:
@@ -340,7 +369,7 @@ class Store:
         levels = [
             (player_id, before, level, xp)
             for player_id, xp, level in progress
-            if (before := self._rules.level(xp - effects.players[player_id].xp)) < level
+            if (before := rules.level(xp - effects.players[player_id].xp)) < level
         ]
         if levels:
             at_s = max(event.occurred_at for event in events)

@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from launchday import local_time
+from launchday.gives import Gives, with_reward
 from rewards.events import Envelope
 
 MAX_COUNT = 1_000_000_000
@@ -51,6 +52,9 @@ class Challenge(BaseModel):
     season: str | None = Field(None, description="The season of `per: season`.")
     zone: str | None = Field(None, description="Whose days count, by IANA name, with `per: day`; else UTC's.")
     xp: int = Field(ge=0, le=MAX_XP, description="Points for completing it.")
+    gives: Gives = Field((), description="What completing it gives, once a period.")
+
+    _read_reward = model_validator(mode="before")(with_reward)
 
     @field_validator("zone")
     @classmethod

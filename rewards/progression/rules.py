@@ -16,7 +16,9 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from launchday import gives
 from launchday import seasons as table
+from launchday.rules_in_force import Gift, RulesInForce, ShownChallenge, ShownSeason
 from launchday.seasons import Season, Seasons
 from rewards.errors import RulesError
 from rewards.progression.challenges import Challenge
@@ -93,6 +95,42 @@ class Rules(BaseModel):
             points += [points[-1] + band.xp_each * step for step in range(1, band.up_to - len(points) + 1)]
         return tuple(points)
 
+    @cached_property
+    def given_at(self) -> dict[tuple[str, str], str]:
+        """Each (``item`` or ``currency``, name) that is given → a place that gives it, for a message."""
+        places = [
+            (f"the tier at {tier.xp} points of the season {season.name}", tier.gives)
+            for season in self.seasons
+            for tier in season.tiers
+        ]
+        places += [(f"the challenge {challenge.name}", challenge.gives) for challenge in self.challenges]
+        found: dict[tuple[str, str], str] = {}
+        for place, things in places:
+            for kind, names in (("item", gives.items(things)), ("currency", gives.currencies(things))):
+                for name in sorted(names):
+                    found.setdefault((kind, name), place)
+        return found
+
+    def in_force(self) -> RulesInForce:
+        """What others are shown of them."""
+        return RulesInForce(
+            thresholds=self.thresholds,
+            seasons=tuple(map(ShownSeason.of, self._seasons.all)),
+            challenges=tuple(
+                ShownChallenge(
+                    each.name,
+                    each.title,
+                    each.count,
+                    each.per,
+                    each.season,
+                    each.zone or "UTC",
+                    each.xp,
+                    tuple(map(Gift.of, each.gives)),
+                )
+                for each in self.challenges
+            ),
+        )
+
     def level(self, xp: int) -> int:
         """Return the level of a player with ``xp`` points; the store's ``width_bucket`` gives the same."""
         return max(1, bisect_right(self.thresholds, xp))
@@ -142,6 +180,13 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
     if told:
         raise RulesError("\n".join(told))
     return rules
+
+
+def configured(rules: str, seasons: str) -> Rules:
+    """Read what the settings ``rules`` and ``seasons`` name; empty: the shipped ones. Raises RulesError."""
+    if not rules:
+        return load(seasons=seasons)
+    return load(Path(rules), seasons or table.SHIPPED)  # the table that every other service goes by
 
 
 def _read(path: Path) -> object:

@@ -272,6 +272,7 @@ FUNCTIONS_AND_CLASSES = {
         "read",
         "shipped",
     },
+    "launchday.rules_in_force": {"Gift", "RulesInForce", "ShownChallenge", "ShownSeason", "ShownTier"},
     "launchday.settings": {"Settings", "SettingsError", "env_name", "environment", "in_url", "settings"},
     "launchday.escapes": {"as_escape", "escaped"},
     "launchday.local_time": {"LocalTimeError", "UnreadableTimeError", "moment", "zone"},
