@@ -33,7 +33,7 @@ def classes(settings: Settings) -> AdmissionClasses:
             "logins",
             32,
             CACHE_CONNECTIONS,
-            ("POST /v1/login/device", "POST /v1/session/refresh"),
+            ("POST /v1/login/device", "POST /v1/login/platform", "POST /v1/session/refresh"),
             per_source_s=per_source_s,
         ),
         AdmissionClass(

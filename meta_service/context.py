@@ -11,15 +11,24 @@ from launchday.clock import Clock
 from launchday.identity import Identity, Signer
 from launchday.rate_limit import RateLimit
 from launchday.service import PlayerCaller
+from launchday.settings import Settings
+from meta_service.domain.audit import Audit
+from meta_service.domain.bans import Bans
+from meta_service.domain.blocks import Blocks
 from meta_service.domain.credentials import Credentials
 from meta_service.domain.friends import Friends
 from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
+from meta_service.domain.logins import Logins
+from meta_service.domain.names import Names
 from meta_service.domain.parties import Parties
+from meta_service.domain.party_changes import ChangedParties
 from meta_service.domain.players import Players
+from meta_service.domain.revocations import RevokedTokens
 from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
 from meta_service.domain.shop import Shop
+from meta_service.oidc.verifier import PlatformVerifier
 from meta_service.rate_limit import admit
 
 
@@ -30,14 +39,23 @@ class Context:
     players: Players
     shop: Shop
     parties: Parties
+    party_changes: ChangedParties
+    blocks: Blocks
     friends: Friends
     leaderboards: Leaderboards
     history: History
     sessions: Sessions
     ended_sessions: EndedSessions
+    revoked_tokens: RevokedTokens
+    bans: Bans
+    audit: Audit
     credentials: Credentials
+    names: Names
+    logins: Logins
+    platforms: PlatformVerifier
     player_limit: RateLimit
     signer: Signer
+    settings: Settings
     clock: Clock
 
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from meta_service.client.calls import Calls
+from meta_service.messages.accounts import (
+    DeviceLinkRequest,
+    DisplayName,
+    LinkedLogins,
+    NameChange,
+    PlatformLinkRequest,
+    PlatformLogin,
+)
 from meta_service.messages.players import Loadout, LoadoutChange, Profile
 from meta_service.messages.sessions import (
     Account,
@@ -27,6 +35,36 @@ class PlayerCalls(Calls):
     async def login_password(self, name: str, password: str) -> Session:
         """Log in by name and password."""
         return await self.call("POST", "/v1/login/password", Session, None, PasswordLogin(name, password))
+
+    async def login_platform(self, issuer: str, token: str, nonce: str | None = None) -> Session:
+        """Log in by a platform's ID token; the first login opens the account."""
+        body = PlatformLogin(issuer, token, nonce)
+        return await self.call("POST", "/v1/login/platform", Session, None, body)
+
+    async def logins(self, session_token: str) -> LinkedLogins:
+        """List the ways to log in to the account."""
+        return await self.call("GET", "/v1/account/logins", LinkedLogins, session_token)
+
+    async def link_device(self, session_token: str, device_id: str, *, take: bool = False) -> LinkedLogins:
+        """Let another device log in to the account; ``take``: also where it opens another one."""
+        body = DeviceLinkRequest(device_id, take)
+        return await self.call("POST", "/v1/account/logins/devices", LinkedLogins, session_token, body)
+
+    async def link_platform(
+        self, session_token: str, issuer: str, token: str, nonce: str | None = None, *, take: bool = False
+    ) -> LinkedLogins:
+        """Let a platform's identity log in to the account; ``take``: also where it opens another one."""
+        body = PlatformLinkRequest(issuer, token, nonce, take)
+        return await self.call("POST", "/v1/account/logins/platforms", LinkedLogins, session_token, body)
+
+    async def unlink(self, session_token: str, login: str) -> LinkedLogins:
+        """End a way to log in, named as `logins` names it."""
+        return await self.call("DELETE", f"/v1/account/logins/{login}", LinkedLogins, session_token)
+
+    async def set_name(self, session_token: str, display_name: str) -> DisplayName:
+        """Choose the display name."""
+        body = NameChange(display_name)
+        return await self.call("PUT", "/v1/profile/name", DisplayName, session_token, body)
 
     async def refresh(self, refresh_token: str) -> Session:
         """Exchange a refresh token for the next pair of tokens."""

@@ -100,6 +100,11 @@ class Credentials:
         await self._remember(name, *found)
         return int(found[0])
 
+    async def name_of(self, player_id: int) -> str | None:
+        """The name with which a player logs in; None without a password. Raises StoreUnavailableError."""
+        rows = await self._store.read("SELECT name FROM credentials WHERE player_id = $1", player_id)
+        return rows[0]["name"] if rows else None
+
     async def _limit(self, name: str, source: str) -> None:
         # What is being checked meanwhile is not counted yet: the gate lets few passwords in at once.
         if int(await self._cache.redis.get(keys.attempts(name, source)) or 0) >= MAX_ATTEMPTS:

@@ -19,7 +19,7 @@ from launchday.clock import Clock
 from launchday.seasons import Seasons
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
-from meta_service.domain.accounts import default_name
+from meta_service.domain.names import names_of
 from meta_service.errors import RebuildingError, UnknownSeasonError
 from meta_service.messages.base import PlayerId
 from meta_service.messages.social import BoardName, Leaderboard, Standing
@@ -122,11 +122,7 @@ class Leaderboards:
         return Leaderboard(season, board, int(total), standings)
 
     async def _names(self, player_ids: Sequence[int]) -> list[str]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for player_id in player_ids:
-            pipeline.hget(keys.player(player_id), "display_name")
-        names = await pipeline.execute()
-        return [name or default_name(id_) for id_, name in zip(player_ids, names, strict=True)]
+        return await names_of(self._cache, self._store, player_ids)
 
     async def _ensure_built(self, season: str) -> None:
         built = keys.boards_built(season)

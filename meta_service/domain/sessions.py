@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from launchday.clock import Clock
 from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
 from meta_service.cache.cache import Cache
-from meta_service.domain.players import Players, ensure_live_session
+from meta_service.domain.players import Players, banned, ensure_live_session
 from meta_service.errors import SessionEndedError, StoreUnavailableError, session_ended
 
 
@@ -58,14 +58,15 @@ class Sessions:
         self._repeat_ms = int(repeat_s * 1000)
 
     async def open(self, player_id: int, now: float) -> TokenPair:
-        """Open a session, and end the one the account had."""
+        """Open a session, and end the one the account had. Raises BannedError."""
         await self._players.refresh_from_region(player_id, now)
         session_id = f"{self._clock.random('session-id').getrandbits(64):016x}"
-        await self._cache.session("open", player_id, session_id, now)
+        await self._change("open", player_id, session_id, now)
         return self._tokens(player_id, session_id, 0)
 
     async def check(self, caller: Identity, now: float) -> None:
-        """Raise SessionEndedError unless the token's session is the live one.
+        """Raise BannedError where a ban holds, or SessionEndedError unless the token's session is the live
+        one.
 
         The store is asked about a player whom the cache has lost, or of whom it may hold older data; while it
         does not answer, what the cache has, or the token's signature, must do.
@@ -73,9 +74,9 @@ class Sessions:
         live = await self._cache.live_session(caller.player_id)
         if not live.loaded:
             with contextlib.suppress(StoreUnavailableError):
-                await self._players.profile(caller.player_id, now)
+                await self._players.own_profile(caller.player_id, now)
                 live = await self._cache.live_session(caller.player_id)
-        ensure_live_session(caller.session_id, live.session_id, live.state)
+        ensure_live_session(caller.session_id, live.session_id, live.state, live.ban, now)
         await self.note_use(caller, live.seen, now)
 
     async def note_use(self, caller: Identity, seen: int, now: float) -> None:
@@ -90,7 +91,7 @@ class Sessions:
     async def refresh(self, token: str, now: float) -> tuple[int, TokenPair]:
         """Exchange a refresh token for the session's next pair; return it with the player's id.
 
-        Raises SessionEndedError or InvalidTokenError.
+        Raises SessionEndedError, BannedError or InvalidTokenError.
         """
         claims = self._signer.verify(token, self._signer.time(self._clock))
         if REFRESH not in claims.roles:
@@ -120,8 +121,10 @@ class Sessions:
                 await self._players.load([player_id], now)
             answer = await self._cache.session(what, player_id, session_id, now, more, final=True)
         elif answer[0] == "unknown":  # the cache knows of no session, but the store may
-            await self._players.profile(player_id, now)
+            await self._players.own_profile(player_id, now)
             answer = await self._cache.session(what, player_id, session_id, now, more, final=True)
+        if answer[0] == "banned":
+            raise banned(await self._cache.ban(player_id))
         return answer
 
     def _tokens(self, player_id: int, session_id: str, generation: int) -> TokenPair:

@@ -20,8 +20,8 @@ router = APIRouter(prefix="/v1", tags=["players"], route_class=MessageRoute)
 async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
     """Read the caller's profile: the newest accepted values, whether or not they are in the store yet."""
     now = context.clock.now()
-    player = await context.players.profile(caller.player_id, now)
-    ensure_live_session(caller.session_id, player.session_id, player.session_state)
+    player = await context.players.own_profile(caller.player_id, now)
+    ensure_live_session(caller.session_id, player.session_id, player.session_state, player.ban, now)
     await context.sessions.note_use(caller, player.session_seen, now)
     return Profile(
         player_id=PlayerId(player.player_id),

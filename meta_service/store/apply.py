@@ -48,7 +48,7 @@ STATEMENTS = {
             player_id, decode(device_hash, 'hex'),
             coalesce(
                 (SELECT chosen.display_name FROM display_names AS chosen
-                WHERE chosen.player_id = change.player_id AND left_at IS NULL),
+                WHERE chosen.player_id = change.player_id),
                 display_name
             ),
             to_timestamp(created_ms / 1000.0)

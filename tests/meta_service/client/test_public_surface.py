@@ -8,19 +8,20 @@ import sys
 from meta_service import client
 
 PUBLIC = """
-Account CatalogueItem CheckedOut CheckoutRefusal CheckoutResponse CommitRefusal CommitResponse Friend
-Grant Held Invitation Leaderboard LeaveResponse LedgerEntry Loadout MatchReport MetaClient
-MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OwnedItem Party PartyMember PastMatch
-PlayerCommit Profile ProgressCache Purchase RatingCache Refund Session SessionEnd SessionEnds Skill Skills
-Standing
+Account AccountExport CatalogueItem CheckedOut CheckoutRefusal CheckoutResponse CommitRefusal CommitResponse
+Deletion DisplayName Friend Grant Held Invitation Leaderboard LeaveResponse LedgerEntry LinkedLogin
+LinkedLogins Loadout MatchReport MetaClient MetaClientError MetaCounters MetaRefusedError
+MetaUnavailableError OwnedItem Party PartyMember PastMatch PlayerCommit Profile ProgressCache Purchase
+RatingCache Refund Session SessionEnd SessionEnds Skill Skills Standing
 """
 CALLS = """
 accept_friendship accept_party call catalogue check_out close close_match commit counters create_party
-decline_party end_friendship friends grant inventory invite_to_party kick_from_party leaderboard
-leaderboard_around_me leave_party log_out login_device login_password match matches my_party party
+decline_party delete_account delete_player end_friendship export_account export_player friends grant
+inventory invite_to_party kick_from_party leaderboard leaderboard_around_me leave_party link_device
+link_platform log_out login_device login_password login_platform logins match matches my_party party
 party_invitations profile promote_in_party purchase queue_party refresh refund refund_for_player
-request_friendship revoke session_ends set_loadout set_password set_presence set_ready skills statement
-unqueue_party wallet
+rejected_changes request_friendship resend_changes revoke session_ends set_loadout set_name set_password
+set_presence set_ready skills statement unlink unqueue_party wallet
 """
 
 
