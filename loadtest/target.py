@@ -31,7 +31,7 @@ and at the end of the run. ``log_in``, ``queue``, ``connect`` and ``leave`` have
 
 A target may be an async context manager; it is entered before the first player arrives and left after the
 last one has ended. What else it may have, each for itself: :class:`CountsTickets`, :class:`Shop`,
-:class:`KeepsTickets`, :class:`RenewsMatches`, :class:`SavesProgress`.
+:class:`GathersParties`, :class:`KeepsTickets`, :class:`RenewsMatches`, :class:`SavesProgress`.
 """
 
 from __future__ import annotations
@@ -84,10 +84,12 @@ class Party:
     Attributes:
         id: the same for all its members; each match of theirs has another one.
         size: how many they are. Each of them queues, at the same time.
+        claim: what ``gather`` has returned to this member, on a target that has it.
     """
 
     id: str
     size: int
+    claim: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,26 @@ class Shop(Protocol):
             key: no other visit has it: for a purchase that happens once, however often it is tried.
             ask: makes each request: ``await ask("purchase", lambda: self.buy(session, key))``. The objective
                 purchase_p95_s looks at the kind "purchase".
+        """
+        ...
+
+
+@runtime_checkable
+class GathersParties(Protocol):
+    """A target on which the members of a party come together before they queue."""
+
+    async def gather(self, session: Session, party: Party, mode: str, ask: Ask[Any]) -> Any:
+        """Bring a member into the party. All of them call it at about the same time.
+
+        Args:
+            session: of the player.
+            party: who they queue with.
+            mode: that they play.
+            ask: makes each request, as in :class:`Shop`.
+
+        Returns:
+            What the member's ticket needs, which is ``party.claim`` when they queue; None: the party did not
+            come together, and they queue alone.
         """
         ...
 

@@ -25,8 +25,10 @@ from loadtest.target import (
     Ask,
     Connection,
     CountsTickets,
+    GathersParties,
     KeepsTickets,
     Match,
+    Party,
     PlayEnd,
     Player,
     QueueRequest,
@@ -61,6 +63,8 @@ class GuardedTarget:
         self._says_silently = _takes(target.leave, "silently")
         if isinstance(target, Shop):
             self.shop = self._shop
+        if isinstance(target, GathersParties):
+            self.gather = self._gather
         if isinstance(target, KeepsTickets):
             self.requeued = self._requeued
         if isinstance(target, RenewsMatches):
@@ -126,6 +130,19 @@ class GuardedTarget:
 
         try:
             await self._guard("shop", lambda: shop.shop(session, key, bounded))
+        except (BackendRefusedError, BackendUnavailableError, NoMatchError) as error:
+            raise PlayerLostError(str(error)) from error
+
+    async def _gather(self, session: Session, party: Party, mode: str, ask: Ask[Any]) -> Any:
+        assert isinstance(self._target, GathersParties)
+        gatherer: GathersParties = self._target
+
+        async def bounded(kind: str, request: Callable[[], Awaitable[T]]) -> T:
+            found: T = await ask(kind, lambda: self._answer(kind, request))
+            return found
+
+        try:
+            return await self._guard("gather", lambda: gatherer.gather(session, party, mode, bounded))
         except (BackendRefusedError, BackendUnavailableError, NoMatchError) as error:
             raise PlayerLostError(str(error)) from error
 

@@ -26,6 +26,7 @@ from loadtest.players.playing import play_match
 from loadtest.players.run_context import RunContext
 from loadtest.players.tickets import (
     find_requeued_ticket,
+    gather_party,
     newer_match,
     open_ticket,
     press_play_again,
@@ -101,7 +102,8 @@ async def _queue_and_play(client: GameClient, intended_s: float) -> bool:
     context, bot = client.context, client.bot
     records = context.records
     play = await context.parties.by_player[bot].wait_for_members(bot, intended_s)
-    intended_s, party = play.intended_s, play.party
+    intended_s = play.intended_s
+    party = await gather_party(client, play.party)
     ticket: Ticket | None = None
     for requeues_left in reversed(range(MAX_REQUEUES + 1)):
         if ticket is None:
@@ -109,7 +111,7 @@ async def _queue_and_play(client: GameClient, intended_s: float) -> bool:
         match = await wait_for_match(client, ticket, intended_s)
         if match is None:
             return False
-        context.parties.record_match(party, match.id)
+        context.parties.record_match(None if party is None else (party.id, party.size), match.id)
         party = None
         try:
             next_ticket = await _play(client, ticket, match)

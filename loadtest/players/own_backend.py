@@ -15,10 +15,11 @@ from loadtest.bots.session import PlayerLink
 from loadtest.errors import NoMatchError, PlayerLostError
 from loadtest.players.backend_client import FREE_ITEM, BackendClient, match_of
 from loadtest.players.game_session import FastLane, GameSession
+from loadtest.players.own_parties import Member, OwnParties
 from loadtest.players.player_records import PlayerRecords
 from loadtest.players.requests import RequestLog
 from loadtest.scenario.platforms import BACKEND_PLATFORMS
-from loadtest.target import Ask, Match, PlayEnd, Player, QueueRequest
+from loadtest.target import Ask, Match, Party, PlayEnd, Player, QueueRequest
 from matchmaker.client import TicketView
 
 MATCH_END_POLL_S = 0.25  # how often a player who left early checks whether the match is over
@@ -31,6 +32,7 @@ class OwnSession:
 
     player: Player
     token: str
+    player_id: int = 0
 
 
 class OwnBackend:
@@ -61,13 +63,19 @@ class OwnBackend:
     ) -> None:
         self._client, self._swarm, self._records, self._requests = client, swarm, records, requests
         self._link_to, self._clock, self.ended_matches = link_to, clock, ended_matches
+        self._parties = OwnParties(client)
         self._platforms = platforms or dict(zip(BACKEND_PLATFORMS, BACKEND_PLATFORMS, strict=True))
 
     async def log_in(self, player: Player) -> OwnSession:
         """Log a device's player in."""
         login = await self._client.log_in(player.device_id)
         self._records.player_id[player.number] = login.player_id
-        return OwnSession(player, login.token)
+        return OwnSession(player, login.token, login.player_id)
+
+    async def gather(self, session: OwnSession, party: Party, mode: str, ask: Ask[Any]) -> str | None:
+        """Bring a member into the party in the meta service, and the party into the queue; its claim."""
+        member = Member(session.player.number, session.token, session.player_id)
+        return await self._parties.gather(member, party, mode, ask)
 
     async def shop(self, session: OwnSession, key: str, ask: Ask[Any]) -> None:
         """Read the catalogue, purchase what is free, once, and change the skin."""
@@ -85,7 +93,7 @@ class OwnBackend:
             mode=request.player.mode,
             latencies_ms=request.player.latencies_ms,
             client_key=request.key,
-            party=None if party is None else (party.id, party.size),
+            party=None if party is None else party.claim,
             platform=self._platforms.get(request.player.platform, BACKEND_PLATFORMS[0]),
             cross_play=request.player.cross_play,
         )

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from loadtest.errors import BackendError, NoMatchError, PlayerInMatchError, PlayerLostError
 from loadtest.players.client import GameClient
 from loadtest.players.parties import PartyTicket
 from loadtest.players.player_records import PlayerState, Wait, WaitEnd
-from loadtest.target import KeepsTickets, Match, Party, QueueRequest, RenewsMatches, Ticket
+from loadtest.target import (
+    GathersParties,
+    KeepsTickets,
+    Match,
+    Party,
+    QueueRequest,
+    RenewsMatches,
+    Ticket,
+)
 
 CANCEL_TIMEOUT_S = 3.0  # for cancelling a ticket when the run is stopped
 IN_MATCH_POLL_S = 1.0  # between two presses of Play of a player whose last match is not over
 KEPT_TICKET_SHARE = 0.5  # of the crashed clients, that have stored their ticket
 
 
-async def open_ticket(client: GameClient, party: PartyTicket | None) -> Ticket:
+async def gather_party(client: GameClient, party: PartyTicket | None) -> Party | None:
+    """Come together with the party, where the target has that; None: the player queues alone."""
+    if party is None:
+        return None
+    together, target = Party(*party), client.context.target
+    if not isinstance(target, GathersParties):
+        return together
+    gatherer: GathersParties = target
+    mode = client.context.mode_of(client.bot)
+    claim = await client.call(lambda session: gatherer.gather(session, together, mode, client.send))
+    return None if claim is None else replace(together, claim=claim)
+
+
+async def open_ticket(client: GameClient, party: Party | None) -> Ticket:
     """Ask for a match, again and again while the one before is not over; the ticket."""
     context = client.context
     latest_s = context.clock() + context.max_match_s(client.bot)
@@ -29,13 +51,13 @@ async def open_ticket(client: GameClient, party: PartyTicket | None) -> Ticket:
             await asyncio.sleep(IN_MATCH_POLL_S)
 
 
-async def _new_ticket(client: GameClient, party: PartyTicket | None) -> Ticket:
+async def _new_ticket(client: GameClient, party: Party | None) -> Ticket:
     context, bot = client.context, client.bot
     mode = context.mode_section_of(bot)
     request = QueueRequest(
         player=client.player,
         key=f"{client.player.device_id}-{context.records.tickets_opened[bot]}",
-        party=None if party is None else Party(*party),
+        party=party,
         match_players=mode.players,
         match_s=mode.duration_s,
     )

@@ -10,7 +10,7 @@ from msgspec import Meta
 from meta_service.messages.base import Message, PlayerId
 from meta_service.messages.party_claims import ClaimText, QueueModeName
 
-MAX_PARTY_MEMBERS = 8  # the largest team that any of our modes seats together
+MAX_PARTY_MEMBERS = 10  # as many as the matchmaker's queue takes for one party
 
 Relation = Literal["friends", "asked", "invited"]
 Presence = Literal["online", "away", "in-match", "offline"]

@@ -89,6 +89,7 @@ PUBLIC = {
         "Ask",
         "Connection",
         "CountsTickets",
+        "GathersParties",
         "KeepsTickets",
         "Match",
         "Party",

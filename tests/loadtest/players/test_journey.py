@@ -19,6 +19,7 @@ from loadtest.players import journey, own_backend, run_context, tickets
 from loadtest.players.backend_client import FREE_ITEM, PlayerLogin, match_of
 from loadtest.players.journey import run_player
 from loadtest.players.own_backend import OwnBackend
+from loadtest.players.own_parties import GatheredParty
 from loadtest.players.parties import BotParties, BotParty
 from loadtest.players.player_links import PlayerLinks
 from loadtest.players.player_records import PlayerRecords, PlayerState, WaitEnd
@@ -56,7 +57,8 @@ class FakeBackend:
         self.latencies_ms: Mapping[str, float] = {}
         self.client_keys: list[str] = []
         self.made_of_the_old: str | None = None
-        self.parties: list[tuple[str, int] | None] = []
+        self.parties: list[str | None] = []
+        self.player_ids: dict[str, int] = {}
         self.renewed: Assignment | None = None
         self.later_tickets: Exception | None = None  # what all but the first meet
         self.plays_on = ("", False)
@@ -69,7 +71,32 @@ class FakeBackend:
 
     async def log_in(self, device_id: str) -> PlayerLogin:
         self._ask("log_in")
-        return PlayerLogin(f"token of {device_id}", 7)
+        token = f"token of {device_id}"
+        return PlayerLogin(token, self.player_ids.setdefault(token, 7 + len(self.player_ids)))
+
+    async def open_party(self, token: str, size: int) -> GatheredParty:
+        self._ask("open_party")
+        return GatheredParty("p-1", {self.player_ids[token]: True})
+
+    async def invite(self, token: str, player_id: int) -> None:
+        self._ask("invite")
+
+    async def dismiss(self, token: str, player_id: int) -> None:
+        self._ask("dismiss")
+
+    async def join_party(self, token: str, party_id: str) -> None:
+        self._ask("join_party")
+
+    async def be_ready(self, token: str) -> None:
+        self._ask("be_ready")
+
+    async def queue_party(self, token: str, mode: str) -> GatheredParty:
+        self._ask("queue_party")
+        return GatheredParty("p-1", {}, f"claim for {mode}")
+
+    async def read_party(self, token: str) -> GatheredParty:
+        self._ask("read_party")
+        return GatheredParty("p-1", {}, "claim as read")
 
     async def catalogue(self, token: str) -> None:
         self._ask("catalogue")
@@ -92,7 +119,7 @@ class FakeBackend:
         mode: str,
         latencies_ms: Mapping[str, float],
         client_key: str,
-        party: tuple[str, int] | None = None,
+        party: str | None = None,
         platform: str = "pc",
         cross_play: bool = True,
     ) -> str:
@@ -524,7 +551,9 @@ async def test_the_members_of_a_party_queue_as_one_and_those_who_play_alone_do_n
     friends = BotParty("friends", [BOT, 1])
     context.parties.by_player[:2] = [friends, friends]
     await asyncio.gather(*(run_player(context, bot) for bot in (BOT, 1, 2)))
-    assert sorted(backend.parties, key=str) == [("friends-1", 2), ("friends-1", 2), None]
+    assert sorted(backend.parties, key=str) == [None, "claim as read", f"claim for {context.mode_of(BOT)}"]
+    steps = ["open_party", "invite", "join_party", "be_ready", "queue_party", "read_party"]
+    assert [each for each in backend.asked if each in steps] == steps
     assert (context.parties.matched_count, context.parties.whole_count) == (1, 1)
 
 
@@ -537,6 +566,18 @@ async def test_a_party_does_not_wait_for_a_member_who_is_lost_before_it_queues()
     await asyncio.gather(run_player(context, BOT), run_player(context, 1))
     assert sorted(context.records.state[[BOT, 1]].tolist()) == [PlayerState.DONE, PlayerState.LOST]
     assert backend.parties == [None]  # who is left plays alone
+
+
+async def test_a_party_that_does_not_come_together_queues_one_by_one() -> None:
+    backend = FakeBackend()
+    backend.failures["join_party"] = [BackendRefusedError("the invitation is over")]
+    context = context_of(backend, FakeSwarm(*PLAYS_TO_THE_END))
+    friends = BotParty("friends", [BOT, 1])
+    context.parties.by_player[:2] = [friends, friends]
+    await asyncio.gather(run_player(context, BOT), run_player(context, 1))
+    assert context.records.state[[BOT, 1]].tolist() == [PlayerState.DONE, PlayerState.LOST]
+    assert backend.parties == [None]
+    assert (context.parties.matched_count, context.parties.whole_count) == (0, 0)
 
 
 async def test_who_left_a_match_early_queues_again_when_it_is_over_and_saved(
