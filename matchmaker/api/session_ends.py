@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from matchmaker.api.revocations import RevokedTokens
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS, Scripts
 from meta_service.client import MetaClientError, SessionEnd, SessionEnds
@@ -33,6 +34,7 @@ AGAIN_S = 6.0
 BEGINNING = "0-0"
 
 _REASONS = {"logged-out": "the player, or one of the party, has logged out"}
+_BANNED = "the player, or one of the party, was banned"
 _ENDED = "the session of the player, or of one of the party, was ended"
 
 log = structlog.get_logger()
@@ -53,9 +55,18 @@ class SessionEndFollower:
         scripts: its scripts.
         source: whom to follow.
         clock: paces the questions.
+        revoked: knows who was banned, so that the players of such a ticket read why it ended; None: nobody.
     """
 
-    def __init__(self, cache: Redis, scripts: Scripts, source: SessionEndSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        cache: Redis,
+        scripts: Scripts,
+        source: SessionEndSource,
+        clock: Clock,
+        revoked: RevokedTokens | None = None,
+    ) -> None:
+        self._revoked = revoked
         self._cache = cache
         self._scripts = scripts
         self._source = source
@@ -95,10 +106,15 @@ class SessionEndFollower:
                 str(end.player_id),
                 repr(end.ended_at),
                 "1" if end.live else "",
-                _REASONS.get(end.why, _ENDED),
+                self._reason(end),
             )
             for end in ends
         ]
         ended = int(await self._scripts.end_sessions([msgspec.msgpack.encode(rows)]))
         if ended:
             log.info("tickets of ended sessions cancelled", tickets=ended)
+
+    def _reason(self, end: SessionEnd) -> str:
+        if self._revoked is not None and self._revoked.is_banned(end.player_id):
+            return _BANNED
+        return _REASONS.get(end.why, _ENDED)

@@ -90,6 +90,7 @@ class StubSkills:
     held: dict[int, HeldPlayer] = field(default_factory=dict)
     unknown: set[int] = field(default_factory=set)
     logged_out: set[int] = field(default_factory=set)
+    banned: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     queued: dict[int, str] = field(default_factory=dict)
     blocked: dict[int, list[int]] = field(default_factory=dict)
     away: bool = False
@@ -105,6 +106,7 @@ class StubSkills:
             {player_id: (self.means.get(player_id, 25.0), 8.333) for player_id in player_ids},
             {player_id: held for player_id, held in self.held.items() if player_id in player_ids},
             self.logged_out.intersection(player_ids),
+            banned={player_id: ban for player_id, ban in self.banned.items() if player_id in player_ids},
             queued={player_id: claim for player_id, claim in self.queued.items() if player_id in player_ids},
             blocked={id_: others for id_, others in self.blocked.items() if blocks and id_ in player_ids},
         )
