@@ -440,6 +440,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Private memory in MB above which a game server in a match is ended; 0: no limit.",
     )
+    operator_token: SecretStr = Field(
+        SecretStr(""),
+        description=(
+            "Token that launchday player shows the meta service; empty: one signed with the operators' key, "
+            "or the one that a fleet of this state_dir has left."
+        ),
+    )
     fleet_token: SecretStr = Field(
         SecretStr(""),
         description=(

@@ -136,7 +136,7 @@ def token(
         signer = identity.signer_of(read_settings(), KEYS)
         signed = signer.service_token(name, time.time(), hours * 3600.0, roles=(role,))
     except identity.IdentityError as error:
-        if (access := _local_credentials(read_settings())) is not None and role == identity.OPERATOR:
+        if (access := local_credentials(read_settings())) is not None and role == identity.OPERATOR:
             Terminal().print(access["token"])
             return
         _fail(str(error), USAGE_ERROR)
@@ -202,7 +202,7 @@ def _address_and_token(config: Settings) -> tuple[str, str]:
         except identity.IdentityError as error:
             _fail(str(error), USAGE_ERROR)
         return config.fleet_url, signed
-    if (access := _local_credentials(config)) is not None:
+    if (access := local_credentials(config)) is not None:
         return access["url"], access["token"]
     return _fail(
         (
@@ -213,7 +213,10 @@ def _address_and_token(config: Settings) -> tuple[str, str]:
     )
 
 
-def _local_credentials(config: Settings) -> dict[str, str] | None:
+def local_credentials(config: Settings) -> dict[str, str] | None:
+    """Return the address of a fleet of this machine, and the operator's token that it has left; None: none
+    has.
+    """
     for name in CREDENTIAL_FILES:
         try:
             found = json.loads(Path(config.state_dir, name).read_text())

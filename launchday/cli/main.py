@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from launchday import __version__, outputs, startup
-from launchday.cli import fleet, flooding, simulating, writebehind
+from launchday.cli import fleet, flooding, keys, player, simulating, writebehind
 from launchday.cli.inputs import (
     USAGE_ERROR,
     CommandError,
@@ -51,6 +51,8 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(fleet.app)
+app.add_typer(keys.app)
+app.add_typer(player.app)
 app.add_typer(writebehind.app)
 
 

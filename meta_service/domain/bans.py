@@ -20,8 +20,8 @@ from meta_service.messages.operators import Ban
 
 MAX_HISTORY = 100  # bans of one player that are shown, the newest
 
-_BAN = "SELECT ban_player($1, $2, $3, $4, $5, $6) AS ban_no"
-_UNBAN = "SELECT known, lifted FROM unban_player($1, $2, $3, $4, $5)"
+_BAN = "SELECT ban_player($1, $2, $3, $4, $5, $6, $7) AS ban_no"
+_UNBAN = "SELECT unban_player($1, $2, $3, $4, $5) AS lifted"
 _BANS = """
 SELECT ban_no, player_id, reason, banned_by, extract(epoch FROM banned_at)::float8 AS banned_at,
     extract(epoch FROM ends_at)::float8 AS ends_at, coalesce(lifted_by, '') AS lifted_by,
@@ -54,8 +54,9 @@ class Bans:
         It is in force when this returns. Repeating it changes nothing. Raises UnknownPlayerError; and
         redis-py's errors, where it is in the store and the write-behind worker brings it into the cache.
         """
+        seen = await self._players.cache.player(player_id) is not None
         rows = await self._players.store.change(
-            _BAN, player_id, reason, ends_at, operator, now, request_id() or None
+            _BAN, player_id, reason, ends_at, operator, now, request_id() or None, seen
         )
         if rows[0]["ban_no"] is None:
             raise _unknown(player_id)
@@ -63,12 +64,10 @@ class Bans:
         return (await self.history(player_id, now))[0]
 
     async def lift(self, player_id: int, reason: str, operator: str, now: float) -> bool:
-        """End a player's ban now; return whether one held. Raises as ``ban`` does."""
+        """End a player's ban now; return whether one held. Raises redis-py's errors as ``ban`` does."""
         rows = await self._players.store.change(
             _UNBAN, player_id, reason, operator, now, request_id() or None
         )
-        if not rows[0]["known"]:
-            raise _unknown(player_id)
         await self._publish(player_id, now)
         return bool(rows[0]["lifted"])
 
@@ -87,4 +86,4 @@ def _as_message(row: Any) -> Ban:
 
 
 def _unknown(player_id: int) -> UnknownPlayerError:
-    return UnknownPlayerError(f"the store has no player {player_id}: a new one is there within a second")
+    return UnknownPlayerError(f"there is no player {player_id}")

@@ -10,7 +10,7 @@ the store.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -44,7 +44,7 @@ class EndedSessions:
                 SessionEnd(
                     PlayerId(int(of["player"])),
                     (int(of["at"]) + 1) / 1000,
-                    of["why"],
+                    cast(Any, of["why"]),
                     state == "live" and not is_banned(ban, now),
                 )
                 for (_, of), (state, ban) in zip(entries, states, strict=True)

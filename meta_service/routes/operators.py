@@ -64,9 +64,10 @@ async def ban(
     A ban that holds already is replaced. Repeating it changes nothing. 503: the store is away, and nobody was
     banned.
     """
-    return await context.bans.ban(
-        player_id, order.reason, order.ends_at, operator.subject, context.clock.now()
-    )
+    now = context.clock.now()
+    made = await context.bans.ban(player_id, order.reason, order.ends_at, operator.subject, now)
+    await context.parties.log_out(player_id, now)
+    return made
 
 
 @router.delete("/players/{player_id}/ban")

@@ -231,7 +231,7 @@ async def test_a_ban_whose_api_died_before_the_cache_heard_of_it_is_brought_by_t
 ) -> None:
     login = await cheater(backend)
     await store.execute(
-        "SELECT ban_player($1, 'a bot', NULL, 'nina', $2, NULL)", login.player_id, backend.clock.now()
+        "SELECT ban_player($1, 'a bot', NULL, 'nina', $2, NULL, false)", login.player_id, backend.clock.now()
     )
     players: Players = backend.app.state.context.players
     assert await players.cache.ban(login.player_id) is None

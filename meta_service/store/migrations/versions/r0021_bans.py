@@ -9,20 +9,21 @@ down_revision: str | None = "r0020_accounts"
 branch_labels: tuple[str, ...] | None = None
 depends_on: str | None = None
 
-# The account's row is the lock: two operators who act on one player come one after the other. The version
-# grows with each change whatever clocks do, so every cache keeps the newest. The same ban again is the one
-# there is. NULL: there is no such account.
+# Two operators who act on one player come one after the other. The version grows with each change whatever
+# clocks do, so every cache keeps the newest. The same ban again is the one there is. NULL: there is no such
+# account; seen: the caller knows of one, which may be on its way to the store.
 BAN_PLAYER = """
 CREATE FUNCTION ban_player(
-    player bigint, why text, until_s float8, who text, at_s float8, for_request text, OUT new_ban_no bigint
+    player bigint, why text, until_s float8, who text, at_s float8, for_request text, seen boolean,
+    OUT new_ban_no bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     next_version bigint;
 BEGIN
-    PERFORM FROM accounts WHERE player_id = player FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
+    IF NOT seen AND NOT EXISTS (SELECT FROM accounts WHERE player_id = player) THEN
         RETURN;
     END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('ban ' || player, 0));
     SELECT ban_no INTO new_ban_no FROM bans
     WHERE player_id = player AND lifted_at IS NULL AND reason = why
         AND ends_at IS NOT DISTINCT FROM to_timestamp(until_s)
@@ -44,17 +45,16 @@ END
 $$
 """
 
-# known: whether there is such an account; lifted: whether a ban held.
+# lifted: whether a ban held.
 UNBAN_PLAYER = """
 CREATE FUNCTION unban_player(
-    player bigint, why text, who text, at_s float8, for_request text, OUT known boolean, OUT lifted boolean
+    player bigint, why text, who text, at_s float8, for_request text, OUT lifted boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     lifted_no bigint;
 BEGIN
     lifted := false;
-    PERFORM FROM accounts WHERE player_id = player FOR NO KEY UPDATE;
-    known := FOUND;
+    PERFORM pg_advisory_xact_lock(hashtextextended('ban ' || player, 0));
     UPDATE bans SET lifted_at = to_timestamp(at_s), lifted_by = who, lift_reason = why, stored_at = now(),
         version = greatest(version + 1, floor(at_s * 1000)::bigint)
     WHERE player_id = player AND lifted_at IS NULL AND (ends_at IS NULL OR ends_at > to_timestamp(at_s))
@@ -98,5 +98,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them: whoever is banned may log in again."""
     op.execute("DROP FUNCTION unban_player(bigint, text, text, float8, text)")
-    op.execute("DROP FUNCTION ban_player(bigint, text, float8, text, float8, text)")
+    op.execute("DROP FUNCTION ban_player(bigint, text, float8, text, float8, text, boolean)")
     op.execute("DROP TABLE bans")
