@@ -292,7 +292,8 @@ FUNCTIONS_AND_CLASSES = {
 }
 PACKAGES = {"launchday.engines", "launchday.identity"}
 MODULES_OF_COMMANDS = {
-    f"launchday.cli.{name}" for name in ("__main__", "main", "fleet", "flooding", "simulating", "writebehind")
+    f"launchday.cli.{name}"
+    for name in ("__main__", "main", "fleet", "flooding", "keys", "simulating", "writebehind")
 }
 COMMANDS = {
     "bench",
@@ -304,6 +305,7 @@ COMMANDS = {
     "fleet",
     "flood",
     "kafka",
+    "keys",
     "match",
     "merge",
     "replay",
