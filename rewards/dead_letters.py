@@ -5,14 +5,15 @@ from. A letter is named by its origin, ``topic/partition/offset``. A crash betwe
 that passes it leaves the letter on the topic twice; whoever lists or counts letters takes each of an origin
 once. A topic that was made anew has the old one's origins again, of other records.
 Resending a letter is safe: an event that counts after all is known by its id from then on, and one that is
-still bad becomes a letter of its new place.
+still bad becomes a letter of its new place. An event whose producer's clock was wrong is resent with the time
+at which it arrived.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -28,6 +29,7 @@ REASON_HEADER = "launchday-reason"
 TOPIC_HEADER = "launchday-origin-topic"
 PARTITION_HEADER = "launchday-origin-partition"
 OFFSET_HEADER = "launchday-origin-offset"
+ARRIVED_HEADER = "launchday-arrived-ms"  # of an event whose own time cannot be right
 POLL_MS = 250
 MAX_IDLE_POLLS = 20  # five seconds without a record: what is left before the end are no records
 NEWEST_S = 8.0  # to read the newest: whoever asks the service for them waits for 10
@@ -43,6 +45,7 @@ class DeadLetter:
         timestamp_ms: the record's, Unix milliseconds.
         key, value: the record, as it came.
         reason: why it was bad when it was read.
+        arrived_ms: when it arrived, Unix milliseconds, if the reason is its time; else 0.
     """
 
     origin: str
@@ -50,6 +53,7 @@ class DeadLetter:
     key: bytes
     value: bytes
     reason: str
+    arrived_ms: int = 0
 
     @property
     def topic(self) -> str:
@@ -63,7 +67,15 @@ class DeadLetter:
             parse_envelope(self.value)
         except BadEventError as error:
             return str(error)
-        return ""
+        return "its time cannot be right: resend it --at-arrival" if self.arrived_ms else ""
+
+    def at_arrival(self) -> DeadLetter:
+        """The same event, as if it had happened when it arrived; itself where its time was not the reason."""
+        if not self.arrived_ms:
+            return self
+        envelope = parse_envelope(self.value)
+        envelope.occurred_at = self.arrived_ms / 1000
+        return replace(self, value=envelope.SerializeToString(), timestamp_ms=self.arrived_ms, arrived_ms=0)
 
 
 class DeadLetterWriter:
@@ -109,6 +121,7 @@ class DeadLetterWriter:
                 (TOPIC_HEADER, raw.topic.encode()),
                 (PARTITION_HEADER, b"%d" % raw.partition),
                 (OFFSET_HEADER, b"%d" % raw.offset),
+                *([(ARRIVED_HEADER, b"%d" % round(record.arrived_s * 1000))] if record.arrived_s else []),
             ),
         )
 
@@ -210,4 +223,12 @@ def _read_letter(record: Any) -> DeadLetter:
         return str(headers.get(name, b"").decode(errors="replace"))
 
     origin = "/".join(text(name) for name in (TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER))
-    return DeadLetter(origin, record.timestamp, record.key or b"", record.value or b"", text(REASON_HEADER))
+    arrived = text(ARRIVED_HEADER)
+    return DeadLetter(
+        origin,
+        record.timestamp,
+        record.key or b"",
+        record.value or b"",
+        text(REASON_HEADER),
+        int(arrived) if arrived.isdecimal() else 0,
+    )

@@ -9,6 +9,12 @@ from rewards.events.logs.gaps import Gap
 EVENTS_APPLIED = Counter("rewards_events_applied_total", "Events that had their effect, by kind.", ["kind"])
 DUPLICATES = Counter("rewards_duplicates_total", "Events that were delivered again and had no effect.")
 DEAD_LETTERS = Counter("rewards_dead_letters_total", "Bad records written to the dead-letter topic.")
+ANALYTICS_WRONG_CLOCKS = Counter(
+    "analytics_wrong_clocks_total", "Events that are left out because their producer's clock is wrong."
+)
+WRONG_CLOCKS = Counter(
+    "rewards_wrong_clocks_total", "Events that are dead letters because their producer's clock is wrong."
+)
 NEWER_EVENTS = Counter(
     "rewards_newer_events_total",
     "Events newer than the program: kept for one that knows them, or taken up by this one.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rewards.errors import BadEventError
 from rewards.events import parse_envelope
+
+_LOG_APPEND_TIME = 1  # Kafka's timestamp type of a topic whose broker stamps records
 
 Partition = tuple[str, int]
 """Topic and partition number."""
@@ -21,7 +23,8 @@ class RawRecord:
 
     Attributes:
         offset: its place in the partition.
-        timestamp_ms: Unix milliseconds, by the broker's clock.
+        timestamp_ms: Unix milliseconds, by the broker's clock if ``is_stamped``, else as its producer says.
+        is_stamped: the broker has set the time at which it arrived.
     """
 
     topic: str
@@ -30,6 +33,7 @@ class RawRecord:
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
+    is_stamped: bool = field(default=False, kw_only=True)
 
     @property
     def origin(self) -> str:
@@ -53,14 +57,27 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record that goes to the dead letters, and the reason."""
+    """A record that goes to the dead letters, and the reason.
+
+    Attributes:
+        producer: whose clock is wrong, where that is the reason.
+        arrived_s: when such an event arrived, Unix seconds.
+    """
 
     raw: RawRecord
     reason: str
+    producer: str = ""
+    arrived_s: float = 0.0
 
 
 def raw_record(record: Any) -> RawRecord:
     """Copy the needed fields of aiokafka's ``ConsumerRecord``, which has no types."""
     return RawRecord(
-        record.topic, record.partition, record.offset, record.key, record.value, record.timestamp
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        record.timestamp,
+        is_stamped=getattr(record, "timestamp_type", None) == _LOG_APPEND_TIME,
     )

@@ -12,6 +12,7 @@ from launchday.resilience.parts import broker_part, disk_part
 from launchday.settings import Settings, settings
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
+from rewards.arrival import ArrivalCheck
 
 FOLDER = "analytics"
 
@@ -19,7 +20,13 @@ FOLDER = "analytics"
 async def serve(configured: Settings, clock: Clock) -> None:
     """Write until SIGTERM or SIGINT, then flush."""
     lake = Lake(configured.state_dir / FOLDER)
-    writer = Writer(configured.kafka_bootstrap, configured.topic_prefix, lake, clock)
+    writer = Writer(
+        configured.kafka_bootstrap,
+        configured.topic_prefix,
+        lake,
+        clock,
+        judge=ArrivalCheck.of(configured, clock),
+    )
 
     def leave() -> None:
         begin_stop()

@@ -46,7 +46,9 @@ def draw(folder: Path, picture: Path) -> int:
         QueryError: nobody has died.
         OutputError: the file cannot be written.
     """
-    rows = query.run(folder, "SELECT at_x_m, at_y_m FROM death WHERE at_x_m IS NOT NULL").rows
+    rows = query.run(
+        folder, "SELECT at_x_m, at_y_m FROM death WHERE isfinite(at_x_m) AND isfinite(at_y_m)"
+    ).rows
     if not rows:
         raise QueryError(f"nobody has died yet in {folder}: there is nothing to draw; --folder names another")
     x_m, y_m = np.array(rows, dtype=np.float64).T

@@ -21,6 +21,7 @@ from launchday.clock import Clock
 from rewards import metrics
 from rewards.analytics.lake import Lake
 from rewards.analytics.lake_positions import LakePositions
+from rewards.arrival import Judge
 from rewards.consumer.lag import LagAge, bring_back_topics, count_behind
 from rewards.consumer.offsets import RebalanceListener, identified, ids_by_topic, starting_offsets
 from rewards.errors import ConsumerStalledError, LakeInUseError, LogChangedError
@@ -65,13 +66,21 @@ class Writer:
         lake: where events go; it is opened and closed here.
         clock: its monotonic time decides when to flush; it runs what blocks on the disk in a thread.
         read: reads an event, and tells what of it is newer than this program.
+        judge: tells of an event whose time cannot be right: it is left out, as rewards makes it a letter.
 
     Attributes:
         written: the number of events written since it started.
     """
 
     def __init__(
-        self, bootstrap: str, prefix: str, lake: Lake, clock: Clock, *, read: ReadEvent = read_whole_event
+        self,
+        bootstrap: str,
+        prefix: str,
+        lake: Lake,
+        clock: Clock,
+        *,
+        read: ReadEvent = read_whole_event,
+        judge: Judge | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -83,6 +92,7 @@ class Writer:
         self._age = LagAge("analytics")
         self._next: dict[TopicPartition, int] = {}  # the offset after the last record read; empty: nowhere
         self._read = read
+        self._judge = judge
         self._events: list[Envelope] = []
         self._newer: list[tuple[Envelope, str]] = []
         self._told: set[str] = set()  # what the log has named as newer
@@ -198,6 +208,9 @@ class Writer:
             for record in records:
                 with contextlib.suppress(BadEventError):  # rewards makes it a dead letter
                     event, newer = self._read(record.value)
+                    if self._judge is not None and self._judge(raw_record(record), event) is not None:
+                        metrics.ANALYTICS_WRONG_CLOCKS.inc()
+                        continue
                     if not newer:
                         self._events.append(event)
                         continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from asyncpg.pgproto.pgproto import UUID  # made, compared and hashed in C, at a tenth of uuid.UUID's price
 
+from rewards.arrival import Judge
 from rewards.errors import BadEventError, StoreRefusedError
 from rewards.events import Envelope
 from rewards.events.parse import ReadEvent, read_event
@@ -67,10 +68,12 @@ class BatchBuilder:
 
     Args:
         read: reads an event, and tells what of it is newer.
+        judge: tells of an event whose time cannot be right; None: all may be.
     """
 
-    def __init__(self, read: ReadEvent = read_event) -> None:
+    def __init__(self, read: ReadEvent = read_event, judge: Judge | None = None) -> None:
         self._read = read
+        self._judge = judge
         self._events: list[ParsedEvent] = []
         self._bad_records: list[BadRecord] = []
         self._next_offsets: dict[Partition, int] = {}
@@ -78,13 +81,16 @@ class BatchBuilder:
 
     def add(self, records: Iterable[RawRecord]) -> None:
         """Parse some more records."""
-        events, next_offsets, read = self._events, self._next_offsets, self._read
+        events, next_offsets, read, judge = self._events, self._next_offsets, self._read, self._judge
         for raw in records:
             next_offsets[raw.topic, raw.partition] = raw.offset + 1
             try:
                 envelope, newer = read(raw.value)
             except BadEventError as error:
                 self._bad_records.append(BadRecord(raw, str(error)))
+                continue
+            if judge is not None and (bad := judge(raw, envelope)) is not None:
+                self._bad_records.append(bad)
                 continue
             event_id = UUID(envelope.event_id)
             if newer:
@@ -98,9 +104,11 @@ class BatchBuilder:
         return Batch(self._events, self._bad_records, self._next_offsets, self._newer)
 
 
-def parse_batch(records: Iterable[RawRecord], read: ReadEvent = read_event) -> Batch:
+def parse_batch(
+    records: Iterable[RawRecord], read: ReadEvent = read_event, judge: Judge | None = None
+) -> Batch:
     """Parse records, in the order of their partitions, into one batch."""
-    builder = BatchBuilder(read)
+    builder = BatchBuilder(read, judge)
     builder.add(records)
     return builder.build()
 

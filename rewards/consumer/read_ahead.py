@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from rewards.arrival import Judge
 from rewards.consumer.batch import Batch, BatchBuilder
 from rewards.events.logs.guard import Span, span_of
 from rewards.events.logs.identity import LogIdentity
@@ -57,6 +58,7 @@ class ReadAhead:
         max_records: the largest number of records in a batch, but for the last slice.
         read: reads an event, and tells what of it is newer than this program.
         look: asks which logs partitions are, once all records of a batch have been read.
+        judge: tells of an event whose time cannot be right.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class ReadAhead:
         max_records: int,
         read: ReadEvent = read_event,
         look: Look = _look_nowhere,
+        judge: Judge | None = None,
     ) -> None:
         self._kafka = kafka
         self._look = look
+        self._judge = judge
         self._read_event = read
         self._max_records = max_records
         self._reading: asyncio.Task[PolledBatch] | None = None
@@ -113,7 +117,7 @@ class ReadAhead:
     async def _read(self) -> PolledBatch:
         records: list[RawRecord] = []
         spans: list[Span] = []
-        builder = BatchBuilder(self._read_event)
+        builder = BatchBuilder(self._read_event, self._judge)
         polled = await self._kafka.getmany(timeout_ms=POLL_MS, max_records=SLICE_RECORDS)
         while polled:
             part = [raw_record(record) for of_partition in polled.values() for record in of_partition]

@@ -1,8 +1,8 @@
 """The SQL statements of one batch: hundreds of rows each, given as arrays; ``now`` is an argument, too."""
 
 # DO NOTHING returns only what was not there: those events, and no others, have their effect in this
-# transaction. They come as one array: a row each costs this side 0.5 µs more an event. The topics come as one byte an event, which names one of a handful: a text an event would cost
-# both sides as much again as the ids.
+# transaction. They come as one array: a row each costs this side 0.5 µs more an event. The topics come as one
+# byte an event, which names one of a handful: a text an event would cost both sides as much again as the ids.
 INSERT_INBOX = """
     WITH added AS (
         INSERT INTO event_inbox (event_id, topic, applied_at)
