@@ -26,11 +26,13 @@ from meta_service.client import (
     CheckoutRefusal,
     CheckoutResponse,
     CommitResponse,
+    Kick,
+    Kicks,
     MetaRefusedError,
     MetaUnavailableError,
     PlayerCommit,
 )
-from rewards.events import Envelope, ProducerCounters
+from rewards.events import DeathCause, Envelope, ProducerCounters
 from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, new_match, playing
 from tests.waiting import until
 
@@ -182,6 +184,30 @@ async def test_a_match_is_checked_out_played_told_and_committed(
     assert [result.fence for result in table.meta.committed] == [111, 112, 113, 114]
     assert sum(result.kills for result in table.meta.committed) == report["kills"]
     assert table.meta.lease_s > 1.5
+
+
+async def test_a_player_who_is_banned_leaves_the_running_match_and_is_committed_with_the_others(
+    bench: Callable[..., Bench], transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedicated_server.match.kicks.PERIOD_S", 0.05)
+    match = new_match([11, 12, 13])
+    table = bench(match)
+
+    class Banned:
+        async def kicks(self, match_id: UUID, after: str = "0-0") -> Kicks:
+            assert match_id == match.match_id
+            if after != "0-0" or not table.engines[0].match.started:
+                return Kicks([], after)
+            return Kicks([Kick(12, "banned")], "1-0")
+
+    table.session._kicks = Banned()
+    async with playing(match.tokens(transport.port)):
+        assert await table.session.run()
+    report = table.session.report()
+    assert [report[name] for name in ("players_joined", "players_kicked", "players_lost")] == [3, 1, 0]
+    assert [result.player_id for result in table.meta.committed] == [11, 12, 13]
+    left = [each.death for each in table.producer.envelopes if each.HasField("death")]
+    assert [death.victim_id for death in left if death.cause == DeathCause.LEFT] == [12]
 
 
 async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
