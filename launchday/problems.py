@@ -91,7 +91,13 @@ def install(app: FastAPI) -> None:
         return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers).response()
 
     async def on_fault(_: Request, error: Exception) -> JSONResponse:
-        return ProblemError(500, "internal-error", "the service failed; its log has the cause").response()
+        # The server ends the connection after a fault: a client that is not told sends its next request there.
+        return ProblemError(
+            500,
+            "internal-error",
+            "the service failed; its log has the cause",
+            headers={"Connection": "close"},
+        ).response()
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation_error)

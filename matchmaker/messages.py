@@ -225,7 +225,13 @@ class BackfillRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Name
     region: Name
-    address: Annotated[str, Meta(description="IP address of the game server, as connect tokens name it.")]
+    address: Annotated[
+        str,
+        Meta(
+            description="IP address of the game server, as connect tokens name it.",
+            extra_json_schema={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]},
+        ),
+    ]
     port: Annotated[int, Meta(ge=1, le=65535)]
     group: Annotated[
         int, Meta(ge=0, le=255, description="Whom its players meet, as the match's terms of backfill said.")

@@ -19,6 +19,7 @@ from loadtest.errors import LoadTestError
 # A benchmark is imported when it is run: importing the engine's kernels takes a second.
 
 ERROR = 1
+FUZZ_S = 600.0
 
 app = typer.Typer(
     name="bench",
@@ -171,6 +172,29 @@ def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     from loadtest.bench.meta import meta as bench
 
     _print(lambda: bench.run(seconds), as_json)
+
+
+@app.command()
+def players(
+    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Rounds, each ended by an audit.")] = 10,
+    operations: Annotated[int, typer.Option(min=1, max=1_000_000, help="Operations a round.")] = 10_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Random operations of players, operators and game servers side by side, then an audit: wallets, items,
+    tiers, boards, names, bans. Exits with code 1 where anything is wrong.
+    """
+    from loadtest.bench.players import players as bench
+
+    found = {"wrong": 0}
+
+    def measure() -> dict[str, Any]:
+        found.update(bench.run(rounds, operations, seed))
+        return found
+
+    _print(measure, as_json)
+    if found["wrong"]:
+        raise typer.Exit(ERROR)
 
 
 @app.command()
@@ -404,6 +428,21 @@ def http_target(
     _print(lambda: bench.run(requests, players, rounds), as_json)
 
 
+@app.command()
+def fuzz(
+    seconds: Annotated[float, typer.Option(min=1.0, max=7200.0, help="Seconds for each API.")] = FUZZ_S,
+    only: Annotated[str, typer.Option(help="Of meta, matchmaker, fleet, rewards; commas between.")] = "",
+    seed: Seed = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """The four HTTP APIs under requests made of their documents, right and wrong: no 5xx but 503, every error
+    problem details.
+    """
+    from loadtest.bench.fuzz import fuzz as bench
+
+    _print_lines(lambda: bench.run(seconds, _names(only), seed), as_json)
+
+
 class PartName(StrEnum):
     """The parts of the bench resilience, in the order in which all of them are run."""
 
@@ -461,10 +500,27 @@ def environments(
     _print_cases(run_part(part or None, Options(only=_names(only), seed=seed, floods=floods)), as_json)
 
 
+@app.command()
+def tokens(as_json: AsJson = False) -> None:
+    """Time to sign a token, to verify it, and to know it again, beside one HMAC."""
+    from loadtest.bench.identity import tokens as bench
+
+    _print(bench.run, as_json)
+
+
+@app.command()
+def rotation(seconds: Seconds = 20.0, as_json: AsJson = False) -> None:
+    """Rotate the keys of a running backend twice under load; requests that failed, and who was logged out."""
+    from loadtest.bench.identity import rotation as bench
+
+    _print(lambda: bench.run(seconds), as_json)
+
+
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
     from loadtest.bench.environments.harness import run_part
+    from loadtest.bench.fuzz import fuzz as fuzz_bench
     from loadtest.bench.matchmaker import rules as rules_bench
     from loadtest.bench.matchmaker.rule_sets import measuring as rule_sets_bench
     from loadtest.bench.matchmaker.rule_sets import properties as properties_bench
@@ -475,6 +531,7 @@ def run_all(as_json: AsJson = False) -> None:
     _print_lines(rules_bench.run, as_json)
     _print_lines(rule_sets_bench.run, as_json)
     _print_lines(properties_bench.run, as_json)
+    _print_lines(lambda: fuzz_bench.run(FUZZ_S), as_json)
     _print_cases(run_part(None, Options()), as_json)
 
 
@@ -484,9 +541,11 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench import simulated_hour as simulated_hour_bench
     from loadtest.bench.fleet import fleet
     from loadtest.bench.harness.run_config import CLUSTER, MAP
+    from loadtest.bench.identity import rotation, tokens
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
     from loadtest.bench.meta import meta
     from loadtest.bench.options import Options
+    from loadtest.bench.players import players
     from loadtest.bench.resilience.harness import PARTS, run_part
     from loadtest.bench.rewards import rewards
     from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
@@ -501,7 +560,10 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield lossy.run
     yield hostile.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
+    yield tokens.run
+    yield rotation.run
     yield meta.run
+    yield players.run
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)
     yield lambda: queue.run(0.0, 0.0, path="queue")

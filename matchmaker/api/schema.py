@@ -11,6 +11,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from launchday.problems import ProblemError
+from launchday.whole_numbers import REFUSED, with_whole_numbers
 
 MEDIA_TYPE = "application/json"
 
@@ -31,12 +32,25 @@ async def read_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """Decode a request's body. Raises ProblemError (422) that names the first thing wrong with it."""
     body = await request.body()
     try:
-        return decoder.decode(body)
+        return _decode(decoder, body)
     except (msgspec.DecodeError, ValueError) as error:
         reason, pointer = _reason(error), "/body" + _pointer(decoder, body, str(error))
         raise ProblemError(
             422, "invalid-request", f"{pointer}: {reason}", errors=[{"pointer": pointer, "detail": reason}]
         ) from error
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        if REFUSED not in str(error):
+            raise
+        try:
+            body = _encode_any(with_whole_numbers(_decode_any(body)))
+        except (msgspec.MsgspecError, RecursionError):  # deep elsewhere, for one
+            raise error from None
+    return decoder.decode(body)
 
 
 def _reason(error: Exception) -> str:

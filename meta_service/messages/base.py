@@ -20,6 +20,8 @@ from msgspec import Meta
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, ValidationError, core_schema
 
+from launchday.whole_numbers import REFUSED, with_whole_numbers
+
 M = TypeVar("M", bound="Message")
 
 MAX_PLAYERS = 1600  # the largest match
@@ -108,7 +110,12 @@ def decode(text: bytes, kind: type[M]) -> M:
 
 def read(kind: type[M], value: Any) -> M:
     """Make a message from parsed JSON, ready to be encoded again. Raises msgspec's ValidationError."""
-    return msgspec.convert(value, kind, dec_hook=_player_id)
+    try:
+        return msgspec.convert(value, kind, dec_hook=_player_id)
+    except msgspec.ValidationError as error:
+        if REFUSED not in str(error):
+            raise
+    return msgspec.convert(with_whole_numbers(value), kind, dec_hook=_player_id)
 
 
 def parse_player_id(text: object) -> int:

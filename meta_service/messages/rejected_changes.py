@@ -10,9 +10,8 @@ from meta_service.messages.base import END, Message
 
 MAX_RESENT = 500
 
-EntryId = Annotated[
-    str, Meta(pattern=rf"^[0-9]{{1,20}}-[0-9]{{1,20}}{END}", examples=["1796083200000-0"], max_length=41)
-]
+# Of a stream: two numbers below 2⁶⁴.
+EntryId = Annotated[str, Meta(pattern=rf"^[0-9]{{1,19}}-[0-9]{{1,19}}{END}", examples=["1796083200000-0"])]
 
 
 class RejectedEntry(Message, frozen=True):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Body, Depends, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.policy_overrides import PolicyOverride, buffer_policy
@@ -26,10 +26,17 @@ router = APIRouter(prefix="/v1", tags=["operations"])
 Operator = Annotated[identity.Identity, Depends(require(identity.OPERATOR))]
 
 
+def _number(value: object) -> object:
+    # pydantic would take true for 1 and "12 " for 12; strict, it would not take 12.0, which JSON Schema does.
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
 class BufferSize(BaseModel):
     """How many idle servers a region keeps."""
 
-    ready: int = Field(ge=0, le=4096, description="Idle servers.")
+    ready: Annotated[int, BeforeValidator(_number)] = Field(ge=0, le=4096, description="Idle servers.")
 
 
 def _scaler(request: Request) -> FleetAutoscaler:

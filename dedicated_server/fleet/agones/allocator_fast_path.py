@@ -36,6 +36,7 @@ from launchday.problems import ProblemError
 from launchday.resilience.admission.direct import Exchange
 from launchday.resilience.request_metrics import ROUTE_NAME
 from launchday.service import identify
+from launchday.whole_numbers import REFUSED, with_whole_numbers
 
 PATH = "/gameserverallocation"
 MAX_KEY_CHARACTERS = 200
@@ -167,7 +168,7 @@ class AllocatorFastPath:
 
 def _decoded(body: bytes) -> AllocationRequest:
     try:
-        return decode(body)
+        return _with_whole_numbers(body)
     except (msgspec.DecodeError, RecursionError) as error:
         text, _, path = str(error).partition(" - at `$")
         pointer = "/body" + re.sub(
@@ -177,6 +178,15 @@ def _decoded(body: bytes) -> AllocationRequest:
             422, "invalid-request", f"{pointer}: {text}", errors=[{"pointer": pointer, "detail": text}]
         )
         raise problem from error
+
+
+def _with_whole_numbers(body: bytes) -> AllocationRequest:
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        if REFUSED not in str(error):
+            raise
+    return msgspec.convert(with_whole_numbers(msgspec.json.decode(body)), AllocationRequest)
 
 
 router = APIRouter(tags=["allocator"])

@@ -182,3 +182,13 @@ async def test_a_wait_that_is_none_is_refused(client: MatchmakerClient, api_url:
     async with httpx2.AsyncClient(base_url=api_url, headers=headers_of(""), trust_env=False) as http:
         answer = await http.get(f"/v1/tickets/{made.ticket_id}?{query}")
     assert answer.status_code == 422
+
+
+async def test_a_number_without_a_fraction_is_an_integer(api_url: str) -> None:
+    route = f"PUT /v1/internal/matches/{uuid.UUID(int=2)}/backfill"
+    body = json.dumps(BACKFILL | {"port": 7000.0, "slots": [{"entity": 1.0, "team": 0}], "excluded": [7e0]})
+    async with httpx2.AsyncClient(base_url=api_url, headers=headers_of(route), trust_env=False) as http:
+        answer = await http.put(route.partition(" ")[2], content=body)
+        refused = await http.put(route.partition(" ")[2], content=body.replace("7000.0", "7000.5"))
+    assert answer.status_code == 200
+    assert refused.json()["errors"] == [{"pointer": "/body/port", "detail": "Expected `int`, got `float`"}]

@@ -102,3 +102,12 @@ def test_a_database_drivers_own_uuid_is_written_as_text() -> None:
     change = read(CommitRequest, {"match_id": MATCH, "players": [RESULT]})
     again = msgspec.structs.replace(change, match_id=DriversUUID(MATCH))
     assert json.loads(encode(again))["match_id"] == MATCH
+
+
+def test_a_number_without_a_fraction_is_an_integer_and_nothing_else_is() -> None:
+    given = {"match_id": MATCH, "players": [{**RESULT, "kills": 133.0, "placement": 1e0}]}
+    (player,) = read(CommitRequest, given).players
+    assert (player.kills, player.placement) == (133, 1)
+    for wrong in (1.5, True, "12 ", None, 1e300):
+        with pytest.raises(msgspec.ValidationError, match="kills"):
+            read(CommitRequest, {"match_id": MATCH, "players": [{**RESULT, "kills": wrong}]})
