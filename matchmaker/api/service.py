@@ -47,21 +47,9 @@ PARTY_MISMATCH = (
     "the party is complete without you, or its players ask for something else: "
     "mode, size, cross-play and platform must agree"
 )
-PARTY_REFUSALS = {
-    "mismatch": ("party-mismatch", PARTY_MISMATCH),
-    "party-changed": (
-        "party-changed",
-        "the party has changed since it queued with this claim: its leader queues it again",
-    ),
-    "party-claim-used": (
-        "party-claim-used",
-        "you, or your party, have queued with this claim before: the leader queues the party again",
-    ),
-    "party-queued": (
-        "party-queued",
-        "your party queues: make your ticket with its claim, or take the party out of the queue first",
-    ),
-}
+PARTY_CHANGED = "the party has changed since it queued with this claim: its leader queues it again"
+PARTY_CLAIM_USED = "you, or your party, have queued with this claim before: the leader queues the party again"
+PARTY_QUEUED = "your party queues: make your ticket with its claim, or take the party out of the queue first"
 OTHER_WISH = (
     "the client key belongs to another wish, whose ticket is alive: cancel that ticket, or wait for it; "
     "another mode, platform, cross-play, party or other attributes need a key of their own"
@@ -167,12 +155,12 @@ class TicketService:
             return BatchedTicket(request.player_id, None, "refused", str(refused))
         if written.outcome == "mismatch":
             return BatchedTicket(request.player_id, None, written.outcome, PARTY_MISMATCH)
-        if (
-            written.outcome == "party-changed"
-            or written.outcome == "party-claim-used"
-            or written.outcome == "party-queued"
-        ):
-            return BatchedTicket(request.player_id, None, "refused", PARTY_REFUSALS[written.outcome][1])
+        if written.outcome == "party-changed":
+            return BatchedTicket(request.player_id, None, "refused", PARTY_CHANGED)
+        if written.outcome == "party-claim-used":
+            return BatchedTicket(request.player_id, None, "refused", PARTY_CLAIM_USED)
+        if written.outcome == "party-queued":
+            return BatchedTicket(request.player_id, None, "refused", PARTY_QUEUED)
         if written.outcome == "other-wish":
             return BatchedTicket(request.player_id, written.ticket_id, "busy", OTHER_WISH)
         if written.outcome == "logged-out":
@@ -372,8 +360,14 @@ def _as_read(ticket: StoredTicket) -> Notification:
 def _refusal(written: WriteResult) -> ProblemError:
     if written.outcome == "logged-out":
         return ProblemError(401, "session-revoked", LOGGED_OUT, headers={"WWW-Authenticate": "Bearer"})
-    if (refused := PARTY_REFUSALS.get(written.outcome)) is not None:
-        return ProblemError(409, *refused)
+    if written.outcome == "mismatch":
+        return ProblemError(409, "party-mismatch", PARTY_MISMATCH)
+    if written.outcome == "party-changed":
+        return ProblemError(409, "party-changed", PARTY_CHANGED)
+    if written.outcome == "party-claim-used":
+        return ProblemError(409, "party-claim-used", PARTY_CLAIM_USED)
+    if written.outcome == "party-queued":
+        return ProblemError(409, "party-queued", PARTY_QUEUED)
     if written.outcome == "other-wish":
         return ProblemError(409, "client-key-in-use", OTHER_WISH, ticket_id=str(written.ticket_id))
     return ProblemError(

@@ -33,11 +33,11 @@ class Ticket(msgspec.Struct, frozen=True):
         latency_ms: the round trip to each region of the fleet, in its order; infinite where it was not
             measured.
         party, party_size: the party that it belongs to (empty: none), and its number of players.
-        party_until: Unix seconds until which the party's tickets may be made; 0: no claim says it.
         attributes: as JSON what the player brings to the mode's rules; None where the rules read nothing.
         watched: whether it ends without signs of life of its player: one that a service made does not.
         wish: what the client key stands for, see ``matchmaker.tickets.wish``; empty where there is no key.
         by_service: a service made it, and answers for its player's party.
+        party_until: Unix seconds until which the party's tickets may be made; 0: no claim says it.
     """
 
     ticket_id: UUID
@@ -50,11 +50,11 @@ class Ticket(msgspec.Struct, frozen=True):
     latency_ms: tuple[float, ...]
     party: str = ""
     party_size: int = 1
-    party_until: float = 0.0
     attributes: str | None = None
     watched: bool = False
     wish: str = ""
     by_service: bool = False
+    party_until: float = 0.0
 
     @property
     def party_terms(self) -> str:
