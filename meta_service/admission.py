@@ -44,6 +44,8 @@ def classes(settings: Settings) -> AdmissionClasses:
                 "* /v1/store/**",
                 "* /v1/wallet/**",
                 "GET /v1/inventory",
+                "GET /v1/account/export",
+                "DELETE /v1/account",
                 "POST /v1/internal/grants",
                 "POST /v1/internal/refunds",
             ),

@@ -31,6 +31,8 @@ from meta_service.domain.audit import Audit
 from meta_service.domain.bans import Bans
 from meta_service.domain.blocks import Blocks
 from meta_service.domain.credentials import Credentials
+from meta_service.domain.erasure import Erasures
+from meta_service.domain.export import Exports
 from meta_service.domain.friends import Friends
 from meta_service.domain.hashing import Passwords, processes_of
 from meta_service.domain.history import History
@@ -109,12 +111,13 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
         players = Players(cache, store, time, wardrobe)
         blocks = Blocks(players)
         verifier = PlatformVerifier(platforms, time)
+        parties = Parties(players, blocks, app.state.signer, time)
         passwords = Passwords(time, processes_of(settings.hashing_processes))
         shop = Shop(store, cache, time, wardrobe)
         app.state.context = Context(
             players=players,
             shop=shop,
-            parties=Parties(players, blocks, app.state.signer, time),
+            parties=parties,
             party_changes=ChangedParties(cache.redis),
             blocks=blocks,
             friends=Friends(players, blocks),
@@ -136,6 +139,8 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             names=Names(players, settings.name_change_s),
             logins=Logins(players),
             platforms=verifier,
+            exports=Exports(players),
+            erasures=Erasures(players, parties.leave, time),
             player_limit=RateLimit(settings.requests_per_player_s, burst_s=BURST_S),
             signer=app.state.signer,
             settings=settings,

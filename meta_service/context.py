@@ -16,6 +16,8 @@ from meta_service.domain.audit import Audit
 from meta_service.domain.bans import Bans
 from meta_service.domain.blocks import Blocks
 from meta_service.domain.credentials import Credentials
+from meta_service.domain.erasure import Erasures
+from meta_service.domain.export import Exports
 from meta_service.domain.friends import Friends
 from meta_service.domain.history import History
 from meta_service.domain.leaderboards import Leaderboards
@@ -53,6 +55,8 @@ class Context:
     names: Names
     logins: Logins
     platforms: PlatformVerifier
+    exports: Exports
+    erasures: Erasures
     player_limit: RateLimit
     signer: Signer
     settings: Settings

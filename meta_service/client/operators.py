@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from meta_service.client.calls import Calls
+from meta_service.messages.accounts import AccountExport, Deletion
 from meta_service.messages.money import (
     CatalogueInForce,
     ItemOrder,
@@ -39,6 +40,16 @@ class OperatorCalls(Calls):
         """End a player's ban before its time; return whether one held."""
         path = f"/v1/operator/players/{player_id}/ban?{urlencode({'reason': reason})}"
         return (await self.call("DELETE", path, Lifted, self.token)).lifted
+
+    async def export_player(self, player_id: int) -> AccountExport:
+        """Everything that is held about a player."""
+        path = f"/v1/operator/players/{player_id}/export"
+        return await self.call("GET", path, AccountExport, self.token)
+
+    async def delete_player(self, player_id: int, reason: str) -> Deletion:
+        """Delete a player's account, for good. May be repeated."""
+        path = f"/v1/operator/players/{player_id}?{urlencode({'reason': reason})}"
+        return await self.call("DELETE", path, Deletion, self.token)
 
     async def grant_money(
         self, player_id: int, key: str, currency: str, amount: int, reason: str

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from meta_service.client.calls import Calls
 from meta_service.messages.accounts import (
+    AccountExport,
+    Deletion,
     DeviceLinkRequest,
     DisplayName,
     LinkedLogins,
@@ -65,6 +67,14 @@ class PlayerCalls(Calls):
         """Choose the display name."""
         body = NameChange(display_name)
         return await self.call("PUT", "/v1/profile/name", DisplayName, session_token, body)
+
+    async def export_account(self, session_token: str) -> AccountExport:
+        """Read everything that is held about the player."""
+        return await self.call("GET", "/v1/account/export", AccountExport, session_token)
+
+    async def delete_account(self, session_token: str) -> Deletion:
+        """Delete the account, for good."""
+        return await self.call("DELETE", "/v1/account", Deletion, session_token)
 
     async def refresh(self, refresh_token: str) -> Session:
         """Exchange a refresh token for the next pair of tokens."""

@@ -22,6 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
     sessions.services,
     accounts.router,
+    accounts.operators,
     players.router,
     servers.router,
     lookup.router,

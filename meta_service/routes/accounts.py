@@ -1,14 +1,19 @@
-"""Routes about the caller's account: the display name, and the ways to log in."""
+"""Routes about an account: the display name, the ways to log in, its export and its deletion."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+import structlog
+from fastapi import APIRouter, Path, Query
+from redis.exceptions import RedisError
 
 from meta_service.context import Context, InContext, LivePlayer
 from meta_service.domain.logins import SHOWN_DIGITS, Login
+from meta_service.errors import StoreUnavailableError
 from meta_service.messages.accounts import (
+    AccountExport,
+    Deletion,
     DeviceLinkRequest,
     DisplayName,
     LinkedLogin,
@@ -16,9 +21,13 @@ from meta_service.messages.accounts import (
     NameChange,
     PlatformLinkRequest,
 )
-from meta_service.routes.message_route import FromBody, MessageRoute
+from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer
+from meta_service.routes.operators import Operator
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=MessageRoute)
+operators = APIRouter(prefix="/v1/operator/players", tags=["operators"], route_class=MessageRoute)
+
+log = structlog.get_logger()
 
 LoginDigits = Annotated[
     str,
@@ -72,6 +81,56 @@ async def unlink(login: LoginDigits, caller: LivePlayer, context: InContext) -> 
     """End a way to log in to the caller's account; 409 ``last-login`` for the only one."""
     await context.logins.unlink(caller.player_id, login, context.clock.now())
     return await _listed(context, caller.player_id)
+
+
+@router.get("/account/export")
+async def export(caller: LivePlayer, context: InContext) -> AccountExport:
+    """Read everything that is held about the caller. 503 while the store, which holds most, is away."""
+    return await context.exports.of(caller.player_id, context.clock.now(), context.clock.wall())
+
+
+@router.delete("/account")
+async def delete(caller: LivePlayer, context: InContext) -> Deletion:
+    """Delete the caller's account, for good: tokens and logins open nothing from this moment on.
+
+    What stays, without the player in it, is the books of money and items. 503: nothing was deleted.
+    """
+    return await _deleted(context, caller.player_id, "player", "")
+
+
+@operators.get("/{player_id}/export")
+async def export_for_operator(
+    player_id: OtherPlayer, operator: Operator, context: InContext
+) -> AccountExport:
+    """Read everything that is held about a player, for them; it is noted who did."""
+    now = context.clock.now()
+    found = await context.exports.of(player_id, now, context.clock.wall())
+    await context.audit.note(operator.subject, "export", player_id, "asked for", {}, now)
+    return found
+
+
+@operators.delete("/{player_id}")
+async def delete_for_operator(
+    player_id: OtherPlayer,
+    operator: Operator,
+    context: InContext,
+    reason: Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", description="Why, in a line.")],
+) -> Deletion:
+    """Delete a player's account, for good, as the player could. Repeating it changes nothing."""
+    if not await context.erasures.is_begun(player_id):
+        await context.players.profile(player_id, context.clock.now())  # 404 where there is no such player
+    return await _deleted(context, player_id, f"operator:{operator.subject}", reason)
+
+
+async def _deleted(context: Context, player_id: int, who: str, why: str) -> Deletion:
+    now = context.clock.now()
+    begun = await context.erasures.begin(player_id, who, why, now)
+    try:
+        finished = await context.erasures.go_on(player_id, now)
+    except (StoreUnavailableError, RedisError) as error:  # a worker goes on with it
+        log.warning("deletion is not finished yet", reason=repr(error))
+        finished = False
+    return Deletion(begun, finished)
 
 
 async def _listed(context: Context, player_id: int) -> LinkedLogins:

@@ -15,12 +15,13 @@ from collections.abc import Iterable
 import asyncpg
 from redis.asyncio import Redis
 
+from launchday.seasons import Seasons
 from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.leaderboards import publish
 from meta_service.domain.session_ends import tell_ends
 from meta_service.store.load_players import LOAD_PLAYERS
-from meta_service.store.season_sums import SeasonRecord
+from meta_service.store.season_sums import RECORD_COLUMNS, SeasonRecord
 
 # Rows carry the store's time at the start of their transaction, which may take some seconds until others see
 # it. No region's own clock is in it: two that differ by more than this would not see each other's changes.
@@ -33,19 +34,28 @@ WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 UNION ALL
 SELECT 'session', player_id, version, state FROM sessions
 WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
+UNION ALL
+SELECT 'account', player_id, version, '' FROM account_changes
+WHERE stored_at > to_timestamp($1::float8 - $2::float8) AND region <> $3
 """
 
-_RECORDS = """
-SELECT season, player_id, matches, wins, kills FROM season_records
+_RECORDS = f"""
+SELECT {RECORD_COLUMNS} FROM season_records
 WHERE stored_at > to_timestamp($1::float8 - $2::float8)
 """
 
 
 class RegionReplicator:
-    """Brings other regions' changes into the cache of one of several regions."""
+    """Brings other regions' changes into the cache of one of several regions.
 
-    def __init__(self, cache: Cache) -> None:
+    Args:
+        cache: the region's.
+        seasons: the table by which boards order players; may be replaced.
+    """
+
+    def __init__(self, cache: Cache, seasons: Seasons) -> None:
         self._cache = cache
+        self.seasons = seasons
         self._since: float | None = None  # Unix seconds
         self._seen: dict[tuple[str, int], int] = {}
         self._shown: set[SeasonRecord] = set()
@@ -70,16 +80,19 @@ class RegionReplicator:
         ]
         if ended:  # of those whom the cache has, loading them tells it
             await tell_ends(self._cache.redis, [(row["player_id"], row["version"]) for row in ended])
-        await self._replicate_records(connection, since)
+        await self.show_records(connection, since)
         self._since, self._seen = now, versions
         return len(known)
 
-    async def _replicate_records(self, connection: asyncpg.Connection, since: float) -> None:
-        """Show results of other regions on this one's leaderboards; showing our own again changes nothing."""
+    async def show_records(self, connection: asyncpg.Connection, since: float) -> None:
+        """Show what others have stored since then (Unix seconds) on this region's leaderboards.
+
+        Showing our own again changes nothing. Raises asyncpg's and redis-py's errors.
+        """
         rows = await connection.fetch(_RECORDS, since, OVERLAP_S)
         records = {SeasonRecord(*row) for row in rows}
         if records - self._shown:
-            await publish(self._cache.redis, records - self._shown)
+            await publish(self._cache.redis, records - self._shown, self.seasons)
         self._shown = records
 
 

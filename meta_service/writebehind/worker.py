@@ -31,7 +31,10 @@ from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.season_sums import follow_table
 from meta_service.writebehind.bans import BanReplicator
+from meta_service.writebehind.erasures import LeftErasures
 from meta_service.writebehind.expiry import PlayerExpiry
+from meta_service.writebehind.items import ItemReplicator
+from meta_service.writebehind.older_boards import OlderBoards
 from meta_service.writebehind.regions import RegionReplicator
 
 MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
@@ -75,8 +78,11 @@ class WriteBehind:
         self._redis = redis
         self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
         self._expiry = PlayerExpiry(self._cache, clock)
-        self._replicator = RegionReplicator(self._cache)
+        self._seasons = seasons or shipped()
+        self._replicator = RegionReplicator(self._cache, self._seasons)
+        self._older = OlderBoards(redis)
         self._bans = BanReplicator(self._cache)
+        self._items = ItemReplicator(self._cache)
         self._store_time = StoreTime(clock)
         self._store_url = store_url
         self._name = name
@@ -86,21 +92,32 @@ class WriteBehind:
         self._reject = redis.register_script(scripts.source("reject"))
         self._rejected = RejectedChanges(redis)
         self._maintaining_at = 0.0
-        self._seasons = seasons or shipped()
         self._follows_table = False
         self._failures = 0
+
+    def go_by(self, seasons: Seasons) -> None:
+        """Sum results up by another table from the next batch on."""
+        self._seasons = self._replicator.seasons = seasons
+        self._follows_table = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Store changes until ``stop`` is set; outages of the cache and of the store are waited out.
 
-        Leases end and players expire in a task beside it, which needs the cache alone.
+        Leases end and players expire in a task beside it, which needs the cache alone; deletions that were left
+        are finished in another.
         """
-        expiring = asyncio.get_running_loop().create_task(self._expiry.run(), name="expire")
+        loop = asyncio.get_running_loop()
+        erasures = LeftErasures(self._cache, self._store_url, self._clock)
+        beside = [
+            loop.create_task(self._expiry.run(), name="expire"),
+            loop.create_task(erasures.run(), name="finish deletions"),
+        ]
         try:
             await self._work(stop)
         finally:
-            expiring.cancel()
-            await asyncio.wait([expiring])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             await self._disconnect()
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -113,6 +130,7 @@ class WriteBehind:
                     while entries := await self._read("0"):
                         await self._store(entries)
                     resumed = True
+                await self._follow_table()
                 await self._maintain()
                 entries = await self._read(">")
                 if entries:
@@ -140,11 +158,12 @@ class WriteBehind:
     async def _follow_table(self) -> None:
         """See that the sums are those of the table's seasons, once; the boards of those that changed go."""
         if not self._follows_table:
-            changed = await follow_table(await self._connected(), self._seasons, self._clock.now())
+            seasons = self._seasons
+            changed = await follow_table(await self._connected(), seasons, self._clock.now())
             if changed:
                 await forget_boards(self._redis, changed)
                 log.info("seasons summed up anew", seasons=changed)
-            self._follows_table = True
+            self._follows_table = seasons is self._seasons
 
     async def _read(self, after: str) -> list[Entry]:
         """The next changes: ``>`` those nobody has taken, ``0`` those this worker took and did not finish."""
@@ -178,9 +197,13 @@ class WriteBehind:
             log.info("took back changes that an older worker did not know", count=len(taken_back))
         async with deadline.within(self._clock, APPLY_S):
             await self._bans.replicate(await self._connected(), self._clock.now())
+            await self._items.replicate(await self._connected(), self._clock.now())
         if self._cache.region:
             async with deadline.within(self._clock, APPLY_S):
                 await self._replicator.replicate(await self._connected(), await self._stored_at())
+        elif await self._older.are_kept(self._seasons, self._clock.wall()):
+            async with deadline.within(self._clock, APPLY_S):
+                await self._replicator.show_records(await self._connected(), await self._stored_at())
 
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is rejected alone."""
@@ -206,7 +229,7 @@ class WriteBehind:
         if applied.refused:
             log.warning("store refused stale fences", count=applied.refused)
         if applied.records:
-            await publish(self._redis, applied.records)
+            await publish(self._redis, applied.records, self._seasons)
         ids = [id_ for id_, _ in entries]
         await cast(
             Any,

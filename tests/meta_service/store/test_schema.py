@@ -26,7 +26,6 @@ TABLES = {
     "currencies",
     "declined_requests",
     "display_names",
-    "erasure_steps",
     "erasures",
     "event_gaps",
     "event_inbox",

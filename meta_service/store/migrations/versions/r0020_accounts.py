@@ -46,7 +46,7 @@ TABLES = {
         region     text        NOT NULL,
         stored_at  timestamptz NOT NULL
     """,
-    # Pseudonym, names and lists: what the job still needs; null once it is done.
+    # Pseudonym, name and lists: what the job still needs; null once it is done. Cleaned: regions whose cache is.
     "erasures": """
         player_id    bigint      PRIMARY KEY,
         asked_by     text        NOT NULL,
@@ -54,17 +54,13 @@ TABLES = {
         pseudonym    bigint,
         login_name   text,
         logins       bytea[],
-        friends      bigint[],
+        others       bigint[],
         seasons      text[],
+        cleaned      text[]      NOT NULL DEFAULT '{}',
+        stored_at    timestamptz,
         finished_at  timestamptz,
         swept_at     timestamptz,
         lake_at      timestamptz
-    """,
-    "erasure_steps": """
-        player_id  bigint      NOT NULL,
-        step       text        NOT NULL,
-        done_at    timestamptz NOT NULL,
-        PRIMARY KEY (player_id, step)
     """,
 }
 
@@ -244,15 +240,14 @@ FUNCTIONS = {
     END $$
     """,
     # Begins a deletion: from here on nobody can log in, and nothing brings the player back. May be repeated.
-    "erasure_begin (bigint, bigint, text, text, double precision, text, text)": """
+    "erasure_begin (bigint, bigint, text, text, double precision, text)": """
     CREATE FUNCTION erasure_begin(
-        player bigint, new_pseudonym bigint, who text, why text, at_s double precision, from_region text,
-        for_request text, OUT begun boolean
+        player bigint, new_pseudonym bigint, who text, why text, at_s double precision, for_request text,
+        OUT begun boolean
     ) LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock(player);
-        INSERT INTO erasures
-            (player_id, asked_by, asked_at, pseudonym, login_name, logins, friends, seasons)
+        INSERT INTO erasures (player_id, asked_by, asked_at, pseudonym, login_name, logins, others, seasons)
         VALUES (
             player, who, to_timestamp(at_s), new_pseudonym,
             (SELECT name FROM credentials WHERE player_id = player),
@@ -263,6 +258,8 @@ FUNCTIONS = {
             ARRAY(
                 SELECT CASE WHEN low_id = player THEN high_id ELSE low_id END FROM friendships
                 WHERE low_id = player OR high_id = player
+                UNION SELECT player_id FROM blocks WHERE blocked_id = player
+                UNION SELECT player_id FROM declined_requests WHERE asker_id = player
             ),
             ARRAY(SELECT season FROM season_records WHERE player_id = player)
         )
@@ -272,9 +269,9 @@ FUNCTIONS = {
             DELETE FROM credentials WHERE player_id = player;
             DELETE FROM logins WHERE player_id = player;
             UPDATE accounts SET device_hash = '' WHERE player_id = player;
+            DELETE FROM name_keys WHERE player_id = player;
             UPDATE sessions SET state = 'revoked', version = version + 1, stored_at = now()
             WHERE player_id = player;
-            PERFORM account_changed(player, at_s, from_region);
             IF who LIKE 'operator:%' THEN
                 PERFORM audit_note(split_part(who, ':', 2), 'delete', player, why, '{}', at_s, for_request);
             END IF;

@@ -1,0 +1,56 @@
+"""The statement that takes a player out of the store: what goes, and what stays under a pseudonym.
+
+One statement, so one transaction and one round trip; it may be repeated. Money and items stay, because the
+books must go on to add up, and a studio has to keep them; what operators did stays, because they answer for
+it. The books themselves let their rows be changed in this one way, see the migration ``r0020_accounts``.
+"""
+
+from __future__ import annotations
+
+DELETED = {
+    "accounts": "player_id = $1",
+    "account_changes": "player_id = $1",
+    "bans": "player_id = $1",
+    "blocks": "player_id = $1 OR blocked_id = $1",
+    "challenge_progress": "player_id = $1",
+    "credentials": "player_id = $1",
+    "declined_requests": "player_id = $1 OR asker_id = $1",
+    "display_names": "player_id = $1",
+    "friendships": "low_id = $1 OR high_id = $1",
+    "idempotency": "owner = $1",
+    "loadouts": "player_id = $1",
+    "logins": "player_id = $1",
+    "match_history": "player_id = $1",
+    "name_keys": "player_id = $1",
+    "newer_events": "key = convert_to($1::text, 'UTF8')",
+    "progression": "player_id = $1",
+    "purchase_outbox": "purchase_id IN (SELECT purchase_id FROM purchases WHERE player_id = $1)",
+    "ratings": "player_id = $1",
+    "reward_grants": "player_id = $1",
+    "season_progress": "player_id = $1",
+    "season_records": "player_id = $1",
+    "sessions": "player_id = $1",
+}
+"""Table → whose rows go. ``$1`` is the player."""
+
+PSEUDONYMOUS = {
+    "inventory": ("player_id", ""),
+    "item_movements": ("player_id", "request_id"),
+    "ledger": ("account", "request_id"),
+    "operator_actions": ("player_id", "request_id"),
+    "purchases": ("player_id", ""),
+    "wallets": ("player_id", ""),
+}
+"""Table → the column in which the pseudonym (``$2``) takes the player's place, and one that becomes null."""
+
+
+def _statement() -> str:
+    parts = [f"DELETE FROM {table} WHERE {whose}" for table, whose in DELETED.items()]
+    for table, (holder, emptied) in PSEUDONYMOUS.items():
+        also = f", {emptied} = NULL" if emptied else ""
+        parts.append(f"UPDATE {table} SET {holder} = $2{also} WHERE {holder} = $1")
+    steps = ", ".join(f"step_{number} AS ({part})" for number, part in enumerate(parts))
+    return f"WITH player AS (SELECT $1::bigint, $2::bigint), {steps} SELECT true"
+
+
+ERASE = _statement()
