@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from launchday.resilience.reloading import ReloadRefusedError
 from launchday.seasons import Seasons, SeasonsError, load
 from meta_service.store import catalogue
 from meta_service.store.catalogue import CatalogueError
@@ -84,3 +85,18 @@ def check_seasons(path: str) -> Seasons:
         return load(path)
     except SeasonsError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+
+
+def read_seasons(path: str) -> Seasons:
+    """Return the table of seasons for a process that reads it again.
+
+    Args:
+        path: of the table; empty: the shipped one.
+
+    Raises:
+        ReloadRefusedError: with a line for each mistake.
+    """
+    try:
+        return load(path)
+    except SeasonsError as error:
+        raise ReloadRefusedError(str(error).splitlines()) from error

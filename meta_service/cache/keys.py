@@ -100,15 +100,20 @@ def presence(player_id: int) -> str:
 
 
 def board(season: str, name: str) -> str:
-    """The sorted set of a season's leaderboard: player id by score."""
-    return f"{{meta}}:board:{season}:{name}"
+    """The sorted set of a season's leaderboard: players by the numbers of `meta_service.cache.ranking`."""
+    return f"{{meta}}:ranked:{season}:{name}"
 
 
 def boards_built(season: str) -> str:
     """The epoch in which the season's leaderboards were filled with all that the store had."""
-    return f"{{meta}}:board:{season}:built"
+    return f"{{meta}}:ranked:{season}:built"
+
+
+def older_boards(season: str) -> tuple[str, ...]:
+    """A season's leaderboards as earlier releases keep them: player id by score."""
+    return tuple(f"{{meta}}:board:{season}:{name}" for name in ("kills", "wins", "matches"))
 
 
 def boards_build_lock(season: str) -> str:
     """The lock of the process that rebuilds the season's leaderboards."""
-    return f"{{meta}}:board:{season}:building"
+    return f"{{meta}}:ranked:{season}:building"

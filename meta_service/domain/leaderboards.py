@@ -1,9 +1,11 @@
 """Leaderboards: a sorted set a season and board, filled by the write-behind worker from the store's sums.
 
-The scores are whole sums and only grow, and a smaller one never replaces a greater. So they may be
-published in any order and as often as one likes, a rebuild may run beside the worker, and a lost cache
-costs one read of the season's table, and one that came back older another (see `meta_service.cache.epoch`).
-The seasons are those of `launchday.seasons`, and a result belongs to the one in which its match ended.
+Players with one sum share a rank, and the next one's counts them all: 1, 1, 3. Among them, who reached the
+sum first stands first (see `meta_service.cache.ranking`). Sums only grow, and a smaller one never replaces a
+greater. So they may be published in any order and as often as one likes, a rebuild may run beside the worker
+and gives the same order, and a lost cache costs one read of the season's table, and one that came back older
+another (see `meta_service.cache.epoch`). The seasons are those of `launchday.seasons`, and a result belongs
+to the one in which its match ended.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ import structlog
 from redis.asyncio import Redis
 
 from launchday.clock import Clock
-from launchday.seasons import Seasons
-from meta_service.cache import keys
+from launchday.seasons import Seasons, shipped
+from meta_service.cache import keys, ranking, scripts
 from meta_service.cache.cache import Cache
+from meta_service.cache.ranking import RankScale
 from meta_service.domain.names import names_of
 from meta_service.errors import RebuildingError, UnknownSeasonError
 from meta_service.messages.base import PlayerId
 from meta_service.messages.social import BoardName, Leaderboard, Standing
-from meta_service.store.season_sums import SeasonRecord
+from meta_service.store.season_sums import RECORD_COLUMNS, SeasonRecord, windows_of
 from meta_service.store.store import Store
 
 BOARDS: tuple[BoardName, ...] = get_args(BoardName)
@@ -36,15 +39,36 @@ POLL_S = 0.02
 log = structlog.get_logger()
 
 
-async def publish(redis: Redis, records: Iterable[SeasonRecord]) -> None:
-    """Show players' sums on the boards; a sum below the one that is shown changes nothing."""
+def scale_of(seasons: Seasons, name: str) -> RankScale | None:
+    """By what a season's boards measure time; None for one that the table does not have."""
+    return next((RankScale(*season.window_s) for season in seasons.all if season.name == name), None)
+
+
+async def publish(
+    redis: Redis,
+    records: Iterable[SeasonRecord],
+    seasons: Seasons | None = None,
+    otherwise: RankScale = ranking.UNKNOWN_SEASON,
+) -> None:
+    """Show players' sums on the boards; a sum below the one that is shown changes nothing.
+
+    Args:
+        redis: a client of the region's cache.
+        records: the sums.
+        seasons: the table by which times are measured; None: the shipped one.
+        otherwise: by what those of a season are that it does not have.
+    """
     pipeline = redis.pipeline(transaction=False)
     by_season = sorted(records, key=lambda record: record.season)
     for season, of_season in groupby(by_season, key=lambda record: record.season):
         rows = list(of_season)
+        scale = scale_of(seasons or shipped(), season) or otherwise
         for name in BOARDS:
-            scores: dict[Any, float] = {str(row.player_id): getattr(row, name) for row in rows}
-            pipeline.zadd(keys.board(season, name), scores, gt=True)
+            values: dict[Any, float] = {
+                ranking.member(row.player_id): scale.value(getattr(row, name), getattr(row, f"{name}_at"))
+                for row in rows
+            }
+            pipeline.zadd(keys.board(season, name), values, lt=True)
     await pipeline.execute()
 
 
@@ -52,6 +76,17 @@ async def forget_boards(redis: Redis, seasons: Iterable[str]) -> None:
     """Drop the boards of seasons whose sums may have become smaller; their next reader fills them again."""
     for season in seasons:
         await redis.delete(keys.boards_built(season), *(keys.board(season, name) for name in BOARDS))
+
+
+async def remove(redis: Redis, seasons: Iterable[str], player_id: int) -> None:
+    """Take a player off all boards of these seasons; for one whose sums the store no longer has."""
+    pipeline = redis.pipeline(transaction=False)
+    for season in seasons:
+        for name in BOARDS:
+            pipeline.zrem(keys.board(season, name), ranking.member(player_id))
+        for key in keys.older_boards(season):
+            pipeline.zrem(key, str(player_id))
+    await pipeline.execute()
 
 
 class Leaderboards:
@@ -67,6 +102,14 @@ class Leaderboards:
         self._redis = cache.redis
         self._clock = clock
         self._store = store
+        self._read = cache.redis.register_script(scripts.source("board"))
+
+    async def go_by(self, seasons: Seasons) -> None:
+        """Go by another table from now on; the boards of seasons whose time has changed are filled anew."""
+        before = set(zip(*windows_of(self._seasons), strict=True))
+        changed = set(zip(*windows_of(seasons), strict=True)) ^ before
+        self._seasons = seasons
+        await forget_boards(self._redis, sorted({name for name, _, _ in changed}))
 
     async def season(self, asked: str | None, wall: float) -> str:
         """The season whose boards are meant: the one asked for; without one that of the moment (Unix seconds)
@@ -101,24 +144,29 @@ class Leaderboards:
         Raises StoreUnavailableError or RebuildingError as ``top`` does.
         """
         await self._ensure_built(season)
-        key = keys.board(season, board)
-        rank = await cast(Any, self._redis.zrevrank(key, str(player_id)))
-        if rank is None:
-            return Leaderboard(season, board, int(await self._redis.zcard(key)), [])
-        first = max(rank - neighbours, 0)
-        return await self._window(season, board, first, rank + neighbours + 1 - first)
+        return await self._window(season, board, 0, 0, ranking.member(player_id), neighbours)
 
-    async def _window(self, season: str, board: BoardName, offset: int, limit: int) -> Leaderboard:
-        key = keys.board(season, board)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.zcard(key)
-        pipeline.zrevrange(key, offset, offset + limit - 1, withscores=True)
-        total, rows = await pipeline.execute()
-        names = await self._names([int(id_) for id_, _ in rows])
-        standings = [
-            Standing(offset + place, PlayerId(id_), name, int(score))
-            for place, ((id_, score), name) in enumerate(zip(rows, names, strict=True), start=1)
-        ]
+    async def _window(
+        self, season: str, board: BoardName, offset: int, limit: int, around: str = "", neighbours: int = 0
+    ) -> Leaderboard:
+        total, place, rank, flat = await cast(
+            Any,
+            self._read(
+                keys=[keys.board(season, board)],
+                args=[offset, limit, around, neighbours, 1 << ranking.TIME_BITS],
+            ),
+        )
+        ids = [int(member) for member in flat[::2]]
+        scores = [ranking.score_of(float(value)) for value in flat[1::2]]
+        names = await self._names(ids)
+        standings: list[Standing] = []
+        for player_id, score, name in zip(ids, scores, names, strict=True):
+            place += 1
+            if not standings:
+                rank += 1  # players with a greater sum, and this one
+            elif score < standings[-1].score:
+                rank = place
+            standings.append(Standing(rank, PlayerId(player_id), name, score))
         return Leaderboard(season, board, int(total), standings)
 
     async def _names(self, player_ids: Sequence[int]) -> list[str]:
@@ -146,15 +194,23 @@ class Leaderboards:
 
     async def _build(self, season: str) -> None:
         players, last = 0, 0
+        otherwise = ranking.UNKNOWN_SEASON
+        if season not in self._seasons:  # of an earlier table: as long as it was when it was summed up
+            windows = await self._store.read(
+                "SELECT extract(epoch FROM starts_at)::float8, extract(epoch FROM ends_at)::float8"
+                " FROM season_windows WHERE season = $1",
+                season,
+            )
+            otherwise = RankScale(*windows[0]) if windows else otherwise
         while True:
             rows = await self._store.read(
-                "SELECT season, player_id, matches, wins, kills FROM season_records"
+                f"SELECT {RECORD_COLUMNS} FROM season_records"
                 " WHERE season = $1 AND player_id > $2 ORDER BY player_id LIMIT $3",
                 *(season, last, MAX_BUILD_ROWS),
             )
             if not rows:
                 break
             records = [SeasonRecord(*row) for row in rows]
-            await publish(self._redis, records)
+            await publish(self._redis, records, self._seasons, otherwise)
             players, last = players + len(records), records[-1].player_id
         log.info("leaderboards built", season=season, players=players)

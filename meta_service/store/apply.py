@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from launchday.seasons import Seasons, shipped
-from meta_service.store.season_sums import SeasonRecord, Windows, windows_of
+from meta_service.store.season_sums import RECORD_COLUMNS, SeasonRecord, Windows, windows_of
 
 # The fault is in the change itself and will not go away. Any other error is the store's, and is waited out.
 INVALID_CHANGE_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
@@ -136,6 +136,7 @@ STATEMENTS = {
     # Another match's fence changes nothing. A result becomes committed once, so it is added to the sums of
     # the season in which its match ended once, however often it is applied; between two seasons to none. An
     # earlier version of the API does not say when the match ended: then the commit's stamp stands for that.
+    # A sum was reached when the last match ended that added to it; an earlier release did not say when.
     "commit": """
         WITH written AS (
         INSERT INTO match_history AS stored
@@ -171,9 +172,12 @@ STATEMENTS = {
                 AND stored.match_id = excluded.match_id
         RETURNING player_id, outcome, placement, kills, match_ended_at
         ), tallied AS (
-            INSERT INTO season_records AS held (season, player_id, matches, wins, kills, stored_at)
+            INSERT INTO season_records AS held
+                (season, player_id, matches, wins, kills, stored_at, matches_at, wins_at, kills_at)
             SELECT season, player_id,
-                count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($2)
+                count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($2),
+                max(match_ended_at), max(match_ended_at) FILTER (WHERE placement = 1),
+                max(match_ended_at) FILTER (WHERE kills > 0)
             FROM written JOIN unnest($3::text[], $4::timestamptz[], $5::timestamptz[])
                 AS seasons (season, starts_at, ends_at)
                 ON match_ended_at >= starts_at AND match_ended_at < ends_at
@@ -181,7 +185,16 @@ STATEMENTS = {
             GROUP BY 1, 2 ORDER BY 1, 2
             ON CONFLICT (season, player_id) DO UPDATE
                 SET matches = held.matches + excluded.matches, wins = held.wins + excluded.wins,
-                    kills = held.kills + excluded.kills, stored_at = excluded.stored_at
+                    kills = held.kills + excluded.kills, stored_at = excluded.stored_at,
+                    matches_at = greatest(coalesce(held.matches_at, held.stored_at), excluded.matches_at),
+                    wins_at = greatest(
+                        coalesce(held.wins_at, CASE WHEN held.wins > 0 THEN held.stored_at END),
+                        excluded.wins_at
+                    ),
+                    kills_at = greatest(
+                        coalesce(held.kills_at, CASE WHEN held.kills > 0 THEN held.stored_at END),
+                        excluded.kills_at
+                    )
         )
         SELECT count(*) AS refused FROM written WHERE outcome = 'refused'
     """,
@@ -190,8 +203,8 @@ STATEMENTS = {
 
 # All players of the batch, not only those whose sums just changed: a worker that was killed before it
 # showed the sums applies the batch again.
-RECORDS = """
-    SELECT season, player_id, matches, wins, kills FROM season_records
+RECORDS = f"""
+    SELECT {RECORD_COLUMNS} FROM season_records
     WHERE (season, player_id) IN (
         SELECT season, (player->>0)::bigint
         FROM json_to_recordset($1::json) AS change (players json)

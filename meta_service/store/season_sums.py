@@ -26,12 +26,25 @@ _CHANGED = """
 """
 
 _SUM_UP = """
-    INSERT INTO season_records (season, player_id, matches, wins, kills, stored_at)
-    SELECT $1, player_id, count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($4)
-    FROM match_history WHERE outcome = 'committed'
-        AND coalesce(match_ended_at, ended_at) >= $2 AND coalesce(match_ended_at, ended_at) < $3
+    INSERT INTO season_records
+        (season, player_id, matches, wins, kills, stored_at, matches_at, wins_at, kills_at)
+    SELECT $1, player_id, count(*), count(*) FILTER (WHERE placement = 1), sum(kills), to_timestamp($4),
+        max(ended), max(ended) FILTER (WHERE placement = 1), max(ended) FILTER (WHERE kills > 0)
+    FROM match_history CROSS JOIN LATERAL coalesce(match_ended_at, ended_at) AS ended
+    WHERE outcome = 'committed' AND ended >= $2 AND ended < $3
     GROUP BY player_id
 """
+
+RECORD_COLUMNS = ", ".join(
+    [
+        "season, player_id, matches, wins, kills",
+        *(
+            f"extract(epoch FROM coalesce({reached}, stored_at))::float8"
+            for reached in ("matches_at", "wins_at", "kills_at")
+        ),
+    ]
+)
+"""The columns of season_records that make a `SeasonRecord`."""
 
 _KNOW = """
     INSERT INTO season_windows (season, starts_at, ends_at) VALUES ($1, $2, $3)
@@ -41,13 +54,21 @@ _KNOW = """
 
 @dataclass(frozen=True, slots=True)
 class SeasonRecord:
-    """The sums of a player's committed results of a season; they only grow."""
+    """The sums of a player's committed results of a season; they only grow.
+
+    Attributes:
+        matches_at, wins_at, kills_at: when each sum was reached (Unix seconds): when the last match ended
+            that added to it. Of sums of an earlier release it is the time at which they were stored.
+    """
 
     season: str
     player_id: int
     matches: int
     wins: int
     kills: int
+    matches_at: float = 0.0
+    wins_at: float = 0.0
+    kills_at: float = 0.0
 
 
 def windows_of(seasons: Seasons) -> Windows:

@@ -16,12 +16,13 @@ from launchday.resilience import day_partitions, parts
 from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.day_partitions import DayTable
 from launchday.resilience.health import begin_stop, operations
+from launchday.resilience.reloading import Reloading
 from launchday.resilience.start_checks import check_cache
 from launchday.seasons import Seasons
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
 from meta_service.cache.cache import connect
-from meta_service.start_checks import check_schema, check_seasons
+from meta_service.start_checks import check_schema, check_seasons, read_seasons
 from meta_service.store.idempotency_days import idempotency
 from meta_service.writebehind.worker import WriteBehind
 
@@ -55,14 +56,24 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
             worker = WriteBehind(
                 redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s, seasons
             )
-            keeping = asyncio.create_task(
-                day_partitions.run(own.store_url, keys_of_purchases, clock), name="keep idempotency keys"
-            )
+
+            async def read_again() -> None:
+                worker.go_by(await clock.run_in_thread(read_seasons, own.seasons))
+
+            reloading = Reloading()
+            reloading.add("rules", read_again)
+            beside = [
+                asyncio.create_task(reloading.run(), name="SIGHUP"),
+                asyncio.create_task(
+                    day_partitions.run(own.store_url, keys_of_purchases, clock), name="keep idempotency keys"
+                ),
+            ]
             try:
                 await worker.run(stop)
             finally:
-                keeping.cancel()
-                await asyncio.wait([keeping])
+                for task in beside:
+                    task.cancel()
+                await asyncio.wait(beside)
     finally:
         await redis.aclose()
 

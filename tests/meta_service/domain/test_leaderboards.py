@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
+import dataclasses
+import random
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -11,10 +13,10 @@ from redis.asyncio import Redis
 from launchday.clock import SystemClock
 from launchday.seasons import Seasons, moment
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache import keys, ranking
 from meta_service.cache.cache import Cache
 from meta_service.client import Leaderboard, MetaUnavailableError, Session
-from meta_service.domain.leaderboards import Leaderboards, publish
+from meta_service.domain.leaderboards import BOARDS, Leaderboards, publish
 from meta_service.store import apply as applying
 from meta_service.store.apply import apply
 from meta_service.store.season_sums import SeasonRecord, follow_table
@@ -81,7 +83,7 @@ async def test_a_player_sees_the_neighbours(backend: Backend, redis: Redis) -> N
     rows = [SeasonRecord(SEASON, number, 1, 0, 100 - number) for number in range(1, 21)]
     await publish(redis, [*rows, SeasonRecord(SEASON, login.player_id, 1, 0, 90)])
     board = await backend.client.leaderboard_around_me(login.session_token, "kills", neighbours=2)
-    assert [line[0] for line in lines(board)] in ([8, 9, 10, 11, 12], [9, 10, 11, 12, 13])
+    assert [line[0] for line in lines(board)] == [9, 10, 10, 12, 13]  # with player 10, whose id is less
     assert (board.total, lines(board)[2][1]) == (21, login.player_id)
     none = await backend.client.leaderboard_around_me(stranger.session_token, "kills")
     assert (none.total, none.standings) == (21, [])
@@ -101,6 +103,28 @@ async def test_an_unknown_board_or_season_is_refused(
     await store.execute("INSERT INTO season_records VALUES ('2026-q3', $1, 3, 1, 9, now())", login.player_id)
     quarter = await backend.client.leaderboard(login.session_token, "kills", season="2026-q3")
     assert lines(quarter) == [(1, login.player_id, 9)]  # of a version before there was a table
+
+
+async def test_players_with_one_sum_share_a_rank_and_who_reached_it_first_stands_first(
+    backend: Backend, redis: Redis
+) -> None:
+    one, two, three, four = logins = await backend.logins(4)
+    await play(backend, [one, four], [1, 0])
+    await play(backend, [two], [3])
+    await play(backend, [three], [5])
+    await play(backend, [one], [2])
+    ids = [login.player_id for login in logins]
+    await drain(backend)
+    expected = [(1, ids[2], 5), (2, ids[1], 3), (2, ids[0], 3), (4, ids[3], 0)]
+    for _ in ("as published", "rebuilt"):
+        assert lines(await backend.client.leaderboard(one.session_token, "kills")) == expected
+        page = await backend.client.leaderboard(one.session_token, "kills", offset=2, limit=1)
+        assert lines(page) == expected[2:3]
+        around = await backend.client.leaderboard_around_me(one.session_token, "kills", neighbours=1)
+        assert lines(around) == expected[1:]
+        await redis.flushall()
+        for login in logins:  # sessions went with the cache
+            await backend.client.profile(login.session_token)
 
 
 async def test_a_result_counts_once_however_often_it_is_applied(store: asyncpg.Connection) -> None:
@@ -179,7 +203,78 @@ async def test_a_refused_result_is_on_no_board(store: asyncpg.Connection) -> Non
 async def test_an_older_sum_does_not_replace_a_newer_one(redis: Redis) -> None:
     await publish(redis, [SeasonRecord(SEASON, 7, 2, 1, 9)])
     await publish(redis, [SeasonRecord(SEASON, 7, 1, 1, 4)])
-    assert await redis.zscore(keys.board(SEASON, "kills"), "7") == 9
+    shown = await redis.zscore(keys.board(SEASON, "kills"), ranking.member(7))
+    assert ranking.score_of(shown) == 9
+
+
+Place = tuple[int, int, int]
+"""Rank, player id and score."""
+
+
+def by_hand(records: list[SeasonRecord], board: str) -> list[Place]:
+    """The oracle: a plain sort by sum, by when it was reached and by id; one sum is one rank."""
+    sums = [getattr(record, board) for record in records]
+    ordered = sorted(
+        records,
+        key=lambda one: (
+            -getattr(one, board),
+            round(getattr(one, f"{board}_at") * 1000) if getattr(one, board) else 0,
+            one.player_id,
+        ),
+    )
+    return [
+        (1 + sum(other > getattr(one, board) for other in sums), one.player_id, getattr(one, board))
+        for one in ordered
+    ]
+
+
+@pytest.mark.parametrize("most", [2, 40, 3_000_000])
+async def test_boards_stand_as_a_plain_sort_says_whatever_comes_first_and_after_a_rebuild(
+    store_url: str, store: asyncpg.Connection, redis: Redis, most: int
+) -> None:
+    drawn = random.Random(most)
+    table = Seasons([season("s", "2026-11-01", "2027-02-01")])
+    starts_s, _ = table.all[0].window_s
+    # Above a million a sum keeps less of the time: then moments are as far apart as it tells.
+    step_ms = 1 if most < 1 << 20 else 8
+    records = [
+        SeasonRecord(
+            *("s", player_id),
+            *(drawn.randrange(most + 1) for _ in BOARDS),
+            *(starts_s + drawn.randrange(1, 60) * step_ms / 1000 for _ in BOARDS),
+        )
+        for player_id in drawn.sample(range(1, 10**18), 150)
+    ]
+    shuffled = drawn.sample(records, len(records))
+    earlier = [
+        dataclasses.replace(one, **{name: getattr(one, name) // 2 for name in BOARDS}) for one in shuffled
+    ]
+    for half in (shuffled, earlier, shuffled[:50]):
+        await publish(redis, half, table)
+    boards = Leaderboards(Cache(redis), own := Store(store_url, SystemClock()), SystemClock(), table)
+    await redis.set(keys.boards_built("s"), 0)
+    expected = {name: by_hand(records, name) for name in BOARDS}
+    for rebuilt in (False, True):
+        for name in BOARDS:
+            whole = await boards.top("s", name, 0, 100), await boards.top("s", name, 100, 100)
+            assert [place for part in whole for place in lines(part)] == expected[name]
+            for offset in drawn.sample(range(150), 5):  # a page begins anywhere among players of one sum
+                page = await boards.top("s", name, offset, 7)
+                assert (page.total, lines(page)) == (150, expected[name][offset : offset + 7])
+            for index in drawn.sample(range(150), 5):
+                mine = await boards.around("s", name, expected[name][index][1], 3)
+                assert lines(mine) == expected[name][max(index - 3, 0) : index + 4]
+        if not rebuilt:
+            await store.copy_records_to_table(
+                "season_records",
+                records=[
+                    (*row[:5], *(datetime.fromtimestamp(at, UTC) for at in row[5:]))
+                    for row in map(dataclasses.astuple, records)
+                ],
+                columns=[each.name for each in dataclasses.fields(SeasonRecord)],
+            )
+            await redis.flushall()
+    await own.close()
 
 
 async def test_boards_come_back_when_the_cache_was_lost(backend: Backend, redis: Redis) -> None:
@@ -216,7 +311,7 @@ async def test_many_readers_of_a_lost_board_are_one_rebuild(
     boards = Leaderboards(Cache(redis), own, SystemClock(), SEASONS)
     answers = await asyncio.gather(*(boards.top(SEASON, "kills", 0, 1) for _ in range(50)))
     assert {(answer.total, answer.standings[0].player_id) for answer in answers} == {(2500, 2500)}
-    assert len(reads) == 4  # three pages and the empty one
+    assert sum("season_records" in statement for statement in reads) == 4  # three pages and the empty one
     await own.close()
 
 
