@@ -33,9 +33,7 @@ def create_console(configured: Settings, clock: Clock) -> FastAPI:
     app = FastAPI(title="launchday console", docs_url=None, redoc_url=None, openapi_url=None)
     for page in (sign_in, overview, servers, server_page, players):
         page.install(configured, clock)
-    secret = (
-        configured.identity_secret.get_secret_value() or configured.fleet_key.get_secret_value()
-    ).encode()
+    secret = configured.identity_secret.get_secret_value() or configured.fleet_key.get_secret_value()
     ui.run_with(
         app,
         title="launchday",
