@@ -255,5 +255,5 @@ def test_what_is_remembered_is_bounded_and_keeps_those_who_come_again() -> None:
     for number in range(1_000):
         remembered.put(b"%d" % number, caller)
         assert remembered.get(b"again") is caller
-        assert len(remembered) <= 101
+        assert len(remembered) <= 100
     assert remembered.get(b"0") is None
