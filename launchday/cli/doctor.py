@@ -21,6 +21,7 @@ from launchday.cli.doctor_engines import engine_faults
 from launchday.cli.doctor_limits import few_descriptors, limits, limits_table
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
+from launchday.identity.of_settings import why_no_keys
 from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
@@ -66,7 +67,12 @@ def examine(settings: Settings) -> dict[str, Any]:
     missing = [str(engine["missing"]) for engine in engines if engine["missing"]]
     missing += filter(
         None,
-        (why_no_loopback(), why_no_address(settings.bind_host), why_no_game_address(settings.game_host)),
+        (
+            why_no_loopback(),
+            why_no_address(settings.bind_host),
+            why_no_game_address(settings.game_host),
+            why_no_keys(settings),
+        ),
     )
     missing += [
         f"{name} is not installed: run make setup" for name, version in packages.items() if not version

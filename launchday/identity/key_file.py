@@ -64,7 +64,7 @@ def parse_keys(text: bytes) -> tuple[Key, ...]:
     except (ValueError, RecursionError) as error:
         raise KeyFileError(f"it is no set of JSON Web Keys: {error}") from error
     if not found.keys:
-        raise KeyFileError("it has no key: launchday keys make")
+        raise KeyFileError("it has no key")
     keys: dict[str, Key] = {}
     for jwk in found.keys:
         try:

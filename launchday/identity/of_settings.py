@@ -12,7 +12,7 @@ from launchday.identity.errors import KeyFileError, WeakSecretError
 from launchday.identity.key_file import PUBLIC, read_key_file
 from launchday.identity.keys import WHAT_IS_NEEDED, Key, KeySet
 from launchday.identity.signer import Signer
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 
 LOOK_S = 1.0  # between two looks at the file: a question to the file system, 10 µs
 
@@ -49,6 +49,19 @@ def read_keys(settings: Settings, reader: str = PUBLIC) -> KeySet:
     if secret:
         keys.append(Key.of_secret(secret))
     return KeySet(keys)
+
+
+def why_no_keys(settings: Settings) -> str | None:
+    """Say why the key file that the settings name cannot be used, in one line; None where it can, or there
+    is none.
+    """
+    try:
+        path = key_path(settings)
+        if path is not None:
+            read_key_file(path)
+    except KeyFileError as error:
+        return f"{error}: correct {env_name('identity_keys')}, or launchday keys make"
+    return None
 
 
 def key_path(settings: Settings, reader: str = PUBLIC) -> Path | None:

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from launchday.identity.of_settings import why_no_keys
 from launchday.settings import Settings, env_name, in_url
 
 REACH_S = 3.0
@@ -65,10 +66,12 @@ def with_urls(settings: Settings) -> Settings:
 
 
 def why_not_given(settings: Settings) -> str | None:
-    """Say why the services that the settings name cannot be used, in one line; None where they can.
+    """Say why the services and keys that the settings name cannot be used, in one line; None where they can.
 
-    They must be reached, and a backend of two halves must share its keys.
+    Services must be reached, and a backend of two halves must share its keys.
     """
+    if reason := why_no_keys(settings):
+        return reason
     for setting in dict.fromkeys(service.replaced_by for service in SERVICES if service.given(settings)):
         url = str(getattr(settings, setting))
         address = urlsplit(url)

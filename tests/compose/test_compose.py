@@ -14,6 +14,8 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from launchday.identity import key_folder
+from launchday.identity.key_file import PUBLIC
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 from meta_service import app as meta
@@ -79,6 +81,22 @@ def test_every_setting_in_the_compose_file_is_one_of_ours(compose: dict[str, Any
     for service in compose["services"].values():
         if "build" in service:
             assert set(service["environment"]) <= known
+
+
+def test_with_keys_each_service_has_its_own_file_alone(
+    compose: dict[str, Any], specification: dict[str, Any]
+) -> None:
+    keys = yaml.safe_load((COMPOSE / "keys.yaml").read_text())
+    jsonschema.validate(keys, specification)
+    given = {}
+    for name, service in keys["services"].items():
+        assert "build" in compose["services"][name]
+        assert set(service["environment"]) == {env_name("identity_keys")}
+        (mount,) = service["volumes"]
+        given[name] = mount.rpartition("/run/keys.json")[0].rpartition("/")[2].removesuffix(".json:")
+    owners = {owner.name for owner in key_folder.OWNERS}
+    assert {name for name in given if given[name] in owners} == owners & set(compose["services"])
+    assert all(file in (name, PUBLIC) for name, file in given.items())
 
 
 def test_the_gateway_splits_by_path_and_keeps_internal_routes_inside() -> None:

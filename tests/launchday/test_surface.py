@@ -114,7 +114,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.identity.key_file": {"parse_keys", "read_key_file", "write_key_file"},
     "launchday.identity.key_folder": {"Owner", "make", "read", "revoke", "rotate", "write"},
     "launchday.identity.keys": {"Key", "KeySet", "thumbprint"},
-    "launchday.identity.of_settings": {"KeyWatch", "key_path", "read_keys", "signer_of"},
+    "launchday.identity.of_settings": {"KeyWatch", "key_path", "read_keys", "signer_of", "why_no_keys"},
     "launchday.identity.remembered": {"Remembered"},
     "launchday.identity.signer": {"Signer"},
     "launchday.kernel_cache": {
@@ -293,7 +293,7 @@ FUNCTIONS_AND_CLASSES = {
 PACKAGES = {"launchday.engines", "launchday.identity"}
 MODULES_OF_COMMANDS = {
     f"launchday.cli.{name}"
-    for name in ("__main__", "main", "fleet", "flooding", "keys", "simulating", "writebehind")
+    for name in ("__main__", "main", "fleet", "flooding", "keys", "player", "simulating", "writebehind")
 }
 COMMANDS = {
     "bench",
@@ -308,6 +308,7 @@ COMMANDS = {
     "keys",
     "match",
     "merge",
+    "player",
     "replay",
     "run",
     "schema",

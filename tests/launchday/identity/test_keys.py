@@ -32,6 +32,7 @@ from launchday.identity import (
 from launchday.identity.key_file import parse_keys, read_key_file
 from launchday.identity.of_settings import LOOK_S
 from launchday.identity.remembered import Remembered
+from launchday.launcher.services import why_not_given
 from launchday.settings import Settings
 from tests.waiting import until
 
@@ -210,6 +211,15 @@ def test_a_token_of_another_backend_is_refused() -> None:
     for other in (Signer(SECRET, issuer="test"), Signer(SECRET, audience="test")):
         with pytest.raises(InvalidTokenError, match="its issuer or its audience"):
             Signer(SECRET).verify(other.player_token(42, NOW, 60), NOW)
+
+
+def test_a_key_file_that_cannot_be_used_is_said_before_anything_is_started(folder: Path) -> None:
+    assert why_not_given(Settings(identity_keys=str(folder))) is None
+    (folder / "public.json").write_text('{"keys": []}')
+    said = why_not_given(Settings(identity_keys=str(folder)))
+    assert said is not None
+    assert "public.json: it has no key" in said
+    assert "LAUNCHDAY_IDENTITY_KEYS" in said
 
 
 def test_neither_key_nor_secret_is_said_with_what_to_set() -> None:
