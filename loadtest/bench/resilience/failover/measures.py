@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from launchday import child_processes
 from launchday.engines.base import free_port
+from loadtest.bench.harness.reliable_lane import World, answered
 from loadtest.bench.resilience.failover import network
-from loadtest.bench.resilience.failover.world import CRATE, PASSWORD, World, answered
+from loadtest.bench.resilience.failover.world import CRATE, PASSWORD
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaRefusedError, Session
 
