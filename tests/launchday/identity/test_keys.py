@@ -103,6 +103,26 @@ def test_what_a_key_may_not_sign_is_refused_though_its_signature_is_right(
         signer(folder, "meta").verify(forged.service_token(subject, NOW, roles=roles), NOW)
 
 
+def test_a_public_key_is_no_secret_of_hs256(folder: Path) -> None:
+    """The algorithm is the key's own, whatever the token's header says (RFC 8725 §2.1)."""
+    meta = signer(folder, "meta")
+    (public,) = (key for key in signer(folder, "public").keys.keys if key.owner == "meta")
+    posing = Signer(KeySet([replace(public, algorithm="HS256", private=public.public)]))
+    with pytest.raises(InvalidTokenError, match="its key is not known here"):
+        meta.verify(posing.player_token(42, NOW, 60), NOW)
+
+
+def test_one_secret_follows_another_side_by_side(tmp_path: Path) -> None:
+    path, texts = tmp_path / "secrets.json", ["A" * 43, "B" * 42 + "A"]
+    keys = [{"kty": "oct", "kid": str(at), "k": text, "nbf": NOW + at * 100} for at, text in enumerate(texts)]
+    path.write_text(json.dumps({"keys": keys}))
+    both = signer_of(Settings(identity_keys=str(path)))
+    for at in (0, 1):
+        token = both.player_token(42, NOW + 100 * at, 600)
+        assert jwt.get_unverified_header(token)["kid"] == str(at)
+        assert both.verify(token, NOW + 200).player_id == 42
+
+
 def test_a_game_server_has_a_name_of_its_own_but_no_other_services(folder: Path) -> None:
     server = signer(folder, "server")
     assert signer(folder, "meta").verify(server.service_token("west-1", NOW), NOW).subject == "west-1"
