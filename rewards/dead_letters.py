@@ -30,6 +30,7 @@ TOPIC_HEADER = "launchday-origin-topic"
 PARTITION_HEADER = "launchday-origin-partition"
 OFFSET_HEADER = "launchday-origin-offset"
 ARRIVED_HEADER = "launchday-arrived-ms"  # of an event whose own time cannot be right
+MAX_CUT_BYTES = 64 * 1024  # of a record that is too large for a letter
 POLL_MS = 250
 MAX_IDLE_POLLS = 20  # five seconds without a record: what is left before the end are no records
 NEWEST_S = 8.0  # to read the newest: whoever asks the service for them waits for 10
@@ -98,7 +99,9 @@ class DeadLetterWriter:
         if self._sender is None:
             self._sender = await KafkaSender.open(self._bootstrap, "rewards-dead-letters")
         try:
-            await self._sender.send([self._letter_of(record) for record in records])
+            refused = await self._sender.send([self._letter_of(record) for record in records])
+            if refused:  # as large as a record may be: with our headers it is larger
+                await self._sender.send([self._letter_of(_cut(records[place])) for place in refused])
         except BaseException:
             await self.close()
             raise
@@ -124,6 +127,14 @@ class DeadLetterWriter:
                 *([(ARRIVED_HEADER, b"%d" % round(record.arrived_s * 1000))] if record.arrived_s else []),
             ),
         )
+
+
+def _cut(record: BadRecord) -> BadRecord:
+    """The same with the beginning of its value alone."""
+    value = record.raw.value or b""
+    cut = replace(record.raw, key=(record.raw.key or b"")[:MAX_CUT_BYTES], value=value[:MAX_CUT_BYTES])
+    reason = f"{record.reason}; too large for a letter: the first {MAX_CUT_BYTES} of its {len(value)} bytes"
+    return replace(record, raw=cut, reason=reason)
 
 
 async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:

@@ -36,6 +36,9 @@ APPLY_SECONDS = Histogram(
     "Seconds a transaction took.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
 )
+REBALANCES = Counter(
+    "events_rebalances_total", "Times that the group gave this consumer its partitions anew.", ["consumer"]
+)
 LAG = Gauge("rewards_lag_records", "Records that wait in this consumer's partitions.")
 LAG_SECONDS = Gauge(
     "events_lag_seconds", "Age of the oldest record that waits in this consumer's partitions.", ["consumer"]

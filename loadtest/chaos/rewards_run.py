@@ -33,6 +33,7 @@ from rewards import dead_letters
 from rewards.events import DEAD_LETTERS, PLAYER, REWARDS_TOPICS, Envelope, EventProducer, Topic, ensure_topics
 from rewards.records import RawRecord, raw_record
 
+MAX_BEHIND_S = 366 * 86_400.0  # the events of the fixture are of one day, whenever they are sent
 DUPLICATE_SHARE = 0.05  # of the events are emitted twice
 POLL_S = 0.05
 PROGRESS_TIMEOUT_S = 120.0  # without any progress; recovering from a killed member alone takes Kafka 6 s
@@ -81,6 +82,7 @@ class RewardsRun:
             kafka_bootstrap=self.kafka.address,
             identity_secret=SecretStr(secrets.token_hex(32)),
             topic_prefix="chaos",
+            event_max_behind_s=MAX_BEHIND_S,
         )
 
     def stop(self) -> None:

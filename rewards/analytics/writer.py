@@ -149,7 +149,7 @@ class Writer:
             heartbeat_ms=HEARTBEAT_MS,
             max_records=MAX_POLL_RECORDS,
         )
-        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
+        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance, "analytics"))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()

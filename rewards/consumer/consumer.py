@@ -192,7 +192,7 @@ class Consumer:
             heartbeat_ms=HEARTBEAT_MS,
             max_records=MAX_BATCH_RECORDS,
         )
-        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance))
+        kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance, "rewards"))
         ahead = ReadAhead(
             kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka), self._judge
         )

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from rewards import metrics
@@ -28,6 +29,8 @@ from rewards.records import Partition, raw_record
 
 PROBE_TIMEOUT_S = 10.0
 POLL_MS = 200
+
+log = structlog.get_logger()
 
 
 class OffsetStore(Protocol):
@@ -44,10 +47,17 @@ class OffsetStore(Protocol):
 
 
 class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Calls ``on_rebalance`` whenever the group's partitions are revoked or assigned."""
+    """Calls ``on_rebalance`` whenever the group's partitions are revoked or assigned, and tells what changed.
 
-    def __init__(self, on_rebalance: Callable[[], None]) -> None:
+    Args:
+        on_rebalance: called before anything else is read.
+        consumer: who is reading, for the line.
+    """
+
+    def __init__(self, on_rebalance: Callable[[], None], consumer: str) -> None:
         self._on_rebalance = on_rebalance
+        self._consumer = consumer
+        self._had: set[TopicPartition] = set()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Partitions were taken from this member."""
@@ -56,6 +66,20 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Partitions were given to this member."""
         self._on_rebalance()
+        metrics.REBALANCES.labels(self._consumer).inc()
+        has = set(assigned)
+        log.info(
+            "events_partitions_assigned",
+            consumer=self._consumer,
+            partitions=len(has),
+            gained=_names(has - self._had),
+            lost=_names(self._had - has),
+        )
+        self._had = has
+
+
+def _names(partitions: Iterable[TopicPartition]) -> list[str]:
+    return sorted(f"{partition.topic}/{partition.partition}" for partition in partitions)
 
 
 async def starting_offsets(

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from launchday.clock import SystemClock
 from launchday.settings import Settings
+from rewards.arrival import Judge
 from rewards.consumer.batch import Batch, parse_batch
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
@@ -106,13 +107,17 @@ class Rewards:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, read: ReadEvent = read_event) -> AsyncIterator[Rewards]:
+async def running(
+    settings: Settings, read: ReadEvent = read_event, judge: Judge | None = None
+) -> AsyncIterator[Rewards]:
     """Run a consumer as the service does, with a recording cache."""
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))
     sink = RecordingSink()
     clock = SystemClock()
     publisher = CachePublisher(sink, clock)
-    consumer = Consumer(settings.kafka_bootstrap, settings.topic_prefix, store, publisher, clock, read=read)
+    consumer = Consumer(
+        settings.kafka_bootstrap, settings.topic_prefix, store, publisher, clock, read=read, judge=judge
+    )
     tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(publisher.run())]
     try:
         yield Rewards(consumer, store, sink)
