@@ -117,7 +117,7 @@ class PartyChange(Message, frozen=True):
             examples=["left"],
         ),
     ]
-    changed_at: float
+    changed_at: Annotated[float, Meta(description="Unix seconds.", examples=[1796083200.5])]
 
 
 class PartyChanges(Message, frozen=True):

@@ -43,6 +43,9 @@ def test_ids_that_are_keys_are_text_too() -> None:
         "skills": {"7": {"mu": 25.0, "sigma": 8.0}},
         "held": {},
         "logged_out": [],
+        "banned": {},
+        "queued": {},
+        "blocked": {},
     }
     assert decode(encode(skills), Skills) == skills
 
