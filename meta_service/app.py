@@ -42,6 +42,7 @@ from meta_service.domain.names import Names
 from meta_service.domain.parties import Parties
 from meta_service.domain.party_changes import ChangedParties
 from meta_service.domain.players import Players
+from meta_service.domain.progress import ProgressReader
 from meta_service.domain.revocations import RevokedTokens
 from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
@@ -60,6 +61,7 @@ from meta_service.oidc.verifier import PlatformVerifier
 from meta_service.rate_limit import BURST_S, AddressLimit
 from meta_service.routes import ROUTERS
 from meta_service.routes.message_route import describe
+from meta_service.start_checks import read_seasons
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.store import Store
 from meta_service.store.version import schema_fault
@@ -114,6 +116,12 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
         parties = Parties(players, blocks, app.state.signer, time)
         passwords = Passwords(time, processes_of(settings.hashing_processes))
         shop = Shop(store, cache, time, wardrobe)
+        leaderboards = Leaderboards(cache, store, time, table)
+
+        async def read_rules() -> None:
+            await leaderboards.go_by(await time.run_in_thread(read_seasons, settings.seasons))
+
+        app.state.reloading.add("rules", read_rules)
         app.state.context = Context(
             players=players,
             shop=shop,
@@ -121,8 +129,9 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             party_changes=ChangedParties(cache.redis),
             blocks=blocks,
             friends=Friends(players, blocks),
-            leaderboards=Leaderboards(cache, store, time, table),
+            leaderboards=leaderboards,
             history=History(store),
+            progress=ProgressReader(store, time),
             sessions=Sessions(
                 players,
                 app.state.signer,

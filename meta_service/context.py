@@ -26,6 +26,7 @@ from meta_service.domain.names import Names
 from meta_service.domain.parties import Parties
 from meta_service.domain.party_changes import ChangedParties
 from meta_service.domain.players import Players
+from meta_service.domain.progress import ProgressReader
 from meta_service.domain.revocations import RevokedTokens
 from meta_service.domain.session_ends import EndedSessions
 from meta_service.domain.sessions import Sessions
@@ -46,6 +47,7 @@ class Context:
     friends: Friends
     leaderboards: Leaderboards
     history: History
+    progress: ProgressReader
     sessions: Sessions
     ended_sessions: EndedSessions
     revoked_tokens: RevokedTokens

@@ -15,6 +15,7 @@
     │   ├── UnknownPurchaseError     no such purchase of this player
     │   ├── UnknownMatchError        no such match in the store
     │   ├── UnknownSeasonError       no such season in the table, or none has begun
+    │   ├── RulesUnknownError        rewards has not said yet what the rules of progress are
     │   ├── MatchClosedError         the match was given up; its server ends itself
     │   ├── InsufficientFundsError   the wallet holds less than the price
     │   ├── SoldOutError             the stock is used up
@@ -299,6 +300,12 @@ class UnknownMatchError(RefusedError):
     """Raised when the store has no such match. One that has just begun is stored within a second."""
 
     status, slug = 404, "unknown-match"
+
+
+class RulesUnknownError(RefusedError):
+    """Raised when rewards has not published its rules yet. Try again later."""
+
+    status, slug = 503, "rules-unknown"
 
 
 class MatchClosedError(RefusedError):

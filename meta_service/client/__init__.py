@@ -42,6 +42,7 @@ from meta_service.messages.operators import (
 )
 from meta_service.messages.party_claims import PartyClaim, read_claim
 from meta_service.messages.players import Loadout, Profile, Skill
+from meta_service.messages.progress import ChallengeProgress, Progress, SeasonProgress, TierProgress
 from meta_service.messages.sessions import Account, Session, SessionEnd, SessionEnds
 from meta_service.messages.social import (
     Friend,
@@ -64,6 +65,7 @@ __all__ = [
     "Ban",
     "BannedPlayer",
     "CatalogueItem",
+    "ChallengeProgress",
     "CheckedOut",
     "CheckoutRefusal",
     "CheckoutResponse",
@@ -102,18 +104,21 @@ __all__ = [
     "PlayerCommit",
     "PlayerStatus",
     "Profile",
+    "Progress",
     "ProgressCache",
     "Purchase",
     "RatingCache",
     "Refund",
     "Revocation",
     "Revocations",
+    "SeasonProgress",
     "Session",
     "SessionEnd",
     "SessionEnds",
     "Skill",
     "Skills",
     "Standing",
+    "TierProgress",
     "read_claim",
 ]
 

@@ -16,6 +16,7 @@ from meta_service.messages.accounts import (
     PlatformLogin,
 )
 from meta_service.messages.players import Loadout, LoadoutChange, Profile
+from meta_service.messages.progress import Progress
 from meta_service.messages.sessions import (
     Account,
     DeviceLogin,
@@ -91,6 +92,10 @@ class PlayerCalls(Calls):
         """Give the account a name and a password, or change the password."""
         body = PasswordChange(name, password, current_password)
         return await self.call("PUT", "/v1/account/password", Account, session_token, body)
+
+    async def progress(self, session_token: str) -> Progress:
+        """Read the level, the season pass and the challenges."""
+        return await self.call("GET", "/v1/progress", Progress, session_token)
 
     async def profile(self, session_token: str) -> Profile:
         """Read the profile of the player whose token this is."""

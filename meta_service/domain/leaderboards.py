@@ -104,6 +104,11 @@ class Leaderboards:
         self._store = store
         self._read = cache.redis.register_script(scripts.source("board"))
 
+    @property
+    def seasons(self) -> Seasons:
+        """The table in force."""
+        return self._seasons
+
     async def go_by(self, seasons: Seasons) -> None:
         """Go by another table from now on; the boards of seasons whose time has changed are filled anew."""
         before = set(zip(*windows_of(self._seasons), strict=True))

@@ -12,6 +12,7 @@ from meta_service.routes import (
     operators,
     parties,
     players,
+    progress,
     rejected_changes,
     servers,
     sessions,
@@ -24,6 +25,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,
     accounts.operators,
     players.router,
+    progress.router,
     servers.router,
     lookup.router,
     money.router,
@@ -34,5 +36,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     social.services,
     operators.router,
     operator_money.router,
+    progress.operators,
     rejected_changes.router,
 )

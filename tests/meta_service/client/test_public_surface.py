@@ -8,20 +8,24 @@ import sys
 from meta_service import client
 
 PUBLIC = """
-Account AccountExport CatalogueItem CheckedOut CheckoutRefusal CheckoutResponse CommitRefusal CommitResponse
-Deletion DisplayName Friend Grant Held Invitation Leaderboard LeaveResponse LedgerEntry LinkedLogin
-LinkedLogins Loadout MatchReport MetaClient MetaClientError MetaCounters MetaRefusedError
-MetaUnavailableError OwnedItem Party PartyMember PastMatch PlayerCommit Profile ProgressCache Purchase
-RatingCache Refund Session SessionEnd SessionEnds Skill Skills Standing
+Account AccountExport Ban BannedPlayer CatalogueItem ChallengeProgress CheckedOut CheckoutRefusal CheckoutResponse
+CommitRefusal CommitResponse Deletion DisplayName Friend GivenCache Grant Held Invitation Kick Kicks
+Leaderboard LeaveResponse LedgerEntry LinkedLogin LinkedLogins Loadout MatchReport MetaClient
+MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OperatorAction OwnedItem Party
+PartyChange PartyChanges PartyClaim PartyMember PartyQueue PastMatch PlayerCommit PlayerStatus Profile
+Progress ProgressCache Purchase RatingCache Refund Revocation Revocations SeasonProgress Session SessionEnd SessionEnds Skill Skills
+Standing TierProgress read_claim
 """
 CALLS = """
-accept_friendship accept_party call catalogue check_out close close_match commit counters create_party
-decline_party delete_account delete_player end_friendship export_account export_player friends grant
-inventory invite_to_party kick_from_party leaderboard leaderboard_around_me leave_party link_device
-link_platform log_out login_device login_password login_platform logins match matches my_party party
-party_invitations profile promote_in_party purchase queue_party refresh refund refund_for_player
-rejected_changes request_friendship resend_changes revoke session_ends set_loadout set_name set_password
-set_presence set_ready skills statement unlink unqueue_party wallet
+accept_friendship accept_party audit ban block blocks call catalogue check_out close close_match commit
+counters create_party debit_money decline_party delete_account delete_player end_friendship export_account
+export_player friends give_items grant grant_money inventory invite_to_party kick_from_party kicks
+leaderboard leaderboard_around_me leave_party lift_ban link_device link_platform log_out login_device
+login_password login_platform logins match matches my_party party party_changes party_invitations player
+player_statement profile progress promote_in_party purchase queue_party refresh refund refund_for_player
+rejected_changes reload_catalogue request_friendship resend_changes revocations revoke session_ends
+set_loadout set_name set_password set_presence set_ready skills statement take_items token unblock unlink
+unqueue_party wallet
 """
 
 
