@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
 
@@ -30,6 +32,7 @@ from launchday.terminal import Terminal, data, show_error, table
 
 if TYPE_CHECKING:
     from meta_service.client import Ban, MetaClient, OperatorAction, PlayerStatus
+    from meta_service.messages.money import OperatorStatement
 
 # The client of the meta service is imported when a command needs it: it costs a third of a second.
 
@@ -162,6 +165,69 @@ def unban(player: PlayerId, reason: Reason, as_json: AsJson = False) -> None:
         print(json.dumps({"player_id": str(player), "lifted": lifted}))
     else:
         Terminal().print(f"{player}: {'the ban is lifted' if lifted else 'no ban held'}")
+
+
+@app.command()
+def statement(
+    player: PlayerId,
+    before: Annotated[
+        int | None, typer.Option("--before", help="Only entries of the ledger older than this number.")
+    ] = None,
+    movements_before: Annotated[
+        int | None, typer.Option("--movements-before", help="Only movements older than this number.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many of each.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a player came by what they have: entries of the ledger, and movements of items."""
+    found = _run(
+        lambda meta: meta.player_statement(
+            player, before=before, movements_before=movements_before, limit=limit
+        )
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        _print_parts(_statement_tables(found))
+
+
+@app.command()
+def export(
+    player: PlayerId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write it to this file, for its owner alone to read."),
+    ] = None,
+) -> None:
+    """Print everything that is held about a player as one JSON object."""
+    found = _run(lambda meta: meta.export_player(player))
+    text = json.dumps(_with_text_ids(msgspec.to_builtins(found)), indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+        return
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        _fail(f"cannot write {output}: {error.strerror}", USAGE_ERROR)
+    Terminal().print(data(f"{player}: exported to {output}"))
+
+
+@app.command()
+def delete(
+    player: PlayerId,
+    reason: Reason,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a player's account, for good: only the books of money and items stay, without the player."""
+    if not yes and not typer.confirm(f"Delete player {player} for good?", err=True):
+        raise typer.Exit(ERROR)
+    done = _run(lambda meta: meta.delete_player(player, reason))
+    state = "deleted" if done.deleted else "had been deleted before"
+    left = "" if done.finished else "; a worker goes on until everything is gone"
+    _answer(done, f"{player}: {state}{left}", as_json)
 
 
 @app.command()
@@ -330,6 +396,23 @@ def _bans_table(bans: list[Ban]) -> Any:
             str(one.ban_no), _time(one.banned_at), data(one.banned_by), ends, state, data(one.reason)
         )
     return shown
+
+
+def _statement_tables(found: OperatorStatement) -> list[Any]:
+    money = table("entry", "when", "money", "for", "reason", "by", boxed=False)
+    for entry in found.entries:
+        bought = f"{entry.quantity} × {entry.item_id}" if entry.item_id else ""
+        change = f"{entry.amount:+} {entry.currency}"
+        money.add_row(
+            str(entry.entry_no), _time(entry.booked_at), change, bought, data(entry.reason), data(entry.actor)
+        )
+    items = table("movement", "when", "item", "reason", "by", boxed=False)
+    for moved in found.movements:
+        change = f"{moved.quantity:+} {moved.item_id}"
+        items.add_row(
+            str(moved.entry_no), _time(moved.booked_at), change, data(moved.reason), data(moved.actor)
+        )
+    return [money, "", items]
 
 
 def _audit_table(acts: list[OperatorAction]) -> list[Any]:

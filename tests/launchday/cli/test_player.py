@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +27,14 @@ class Operator:
     def __init__(self, meta_url: str, token: str) -> None:
         self._own = {"LAUNCHDAY_META_URL": meta_url, "LAUNCHDAY_OPERATOR_TOKEN": token, "COLUMNS": "200"}
 
-    async def types(self, *words: str, **more: str) -> Result:
+    async def types(self, *words: str, said: str = "", **more: str) -> Result:
         env: dict[str, str | None] = dict.fromkeys(
             each for each in os.environ if each.startswith("LAUNCHDAY_")
         )
         read_settings.cache_clear()
         try:
             return await asyncio.to_thread(
-                CliRunner().invoke, app, ["player", *words], env=env | self._own | more
+                CliRunner().invoke, app, ["player", *words], said, env | self._own | more
             )
         finally:
             read_settings.cache_clear()
@@ -42,7 +43,7 @@ class Operator:
         """The JSON of a command that succeeds."""
         done = await self.types(*words, "--json")
         assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])  # before it, what the service logs in this process
 
 
 @pytest.fixture
@@ -58,7 +59,9 @@ def token(settings: Settings) -> str:
     return signer_of(settings, "operators").service_token("nina", time.time(), roles=(OPERATOR,))
 
 
-async def test_an_operators_round_is_said_in_a_line_each_and_noted_by_name(meta_url: str, token: str) -> None:
+async def test_an_operators_round_is_said_in_a_line_each_and_noted_by_name(
+    meta_url: str, token: str, tmp_path: Path
+) -> None:
     operator = Operator(meta_url, token)
     async with MetaClient(meta_url, token) as meta:
         login = await meta.login_device("a-device-of-an-operators-player")
@@ -85,15 +88,28 @@ async def test_an_operators_round_is_said_in_a_line_each_and_noted_by_name(meta_
         ):
             done = await operator.types(*words, "--reason", "support 4711")
             assert (done.exit_code, done.stdout.strip()) == (0, f"{player}: {says}")
+        told = (await operator.types("statement", player)).stdout
+        assert all(each in told for each in ("operator:nina", "-200 coins", "-1 nightfall", "support 4711"))
         refused = await operator.types("debit", player, "301", "coins", "--reason", "too much")
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert refused.stderr.startswith("error: 409 insufficient-funds")
 
-    listed = (await operator.types("audit", "--player", player, "--json")).stdout.splitlines()
-    assert [(act["operator"], act["action"]) for act in map(json.loads, listed)] == [
-        ("nina", each) for each in ("take", "give", "debit", "grant", "unban", "ban")
-    ]
-    assert "support 4711" in (await operator.types("audit", "--operator", "nina")).stdout
+        listed = (await operator.types("audit", "--player", player, "--json")).stdout.splitlines()
+        assert [(act["operator"], act["action"]) for act in map(json.loads, listed)] == [
+            ("nina", each) for each in ("take", "give", "debit", "grant", "unban", "ban")
+        ]
+        assert "support 4711" in (await operator.types("audit", "--operator", "nina")).stdout
+
+        path = tmp_path / "export.json"
+        assert (await operator.types("export", player, "--output", str(path))).exit_code == 0
+        assert (json.loads(path.read_text())["player_id"], path.stat().st_mode & 0o077) == (player, 0)
+        again = await operator.types("export", player, "--output", str(path))
+        assert (again.exit_code, "File exists" in again.stderr) == (2, True)
+        unsure = await operator.types("delete", player, "--reason", "asked for", said="n\n")
+        assert unsure.exit_code == 1
+        gone = await operator.reads("delete", player, "--reason", "asked for", "--yes")
+        assert gone["deleted"]
+        assert (await operator.types("show", player)).exit_code == 1
 
 
 @pytest.mark.parametrize(
