@@ -7,7 +7,8 @@ workers look for what was left and finish it. At the end the store forgets which
 
 What was under way meanwhile (a batch of the write-behind, an event in the log) may still write a row after
 that. So a minute later, and then every day, all is swept again, until after `KEPT_S` the row of ``erasures``
-goes, too: by then no token and no event of the player's is left.
+goes, too: by then no token and no event of the player's is left. The analytics' files are rewritten by their
+own process, which finds in ``erasures`` whom it has not done since the last sweep (`rewards.analytics`).
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ RETURNING true
 """
 _DUE = f"""
 SELECT player_id FROM erasures
-WHERE finished_at IS NULL AND (stored_at IS NULL OR NOT $1 = ANY (cleaned)
-    OR asked_at < to_timestamp($2) - make_interval(secs => {PATIENCE_S}))
+WHERE finished_at IS NULL AND (
+    stored_at IS NULL OR NOT $1 = ANY (cleaned) OR cleaned @> ARRAY(SELECT region FROM cache_epochs)
+    OR asked_at < to_timestamp($2) - make_interval(secs => {PATIENCE_S})
+)
 ORDER BY asked_at LIMIT {MAX_DUE}
 """
 _SWEEP = f"""
 UPDATE erasures SET swept_at = to_timestamp($1), finished_at = NULL, stored_at = NULL, cleaned = '{{}}',
-    pseudonym = $2
+    pseudonym = $2, lake_at = NULL
 WHERE player_id = (
     SELECT player_id FROM erasures
     WHERE finished_at IS NOT NULL AND CASE

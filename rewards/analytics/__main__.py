@@ -10,6 +10,7 @@ from launchday.clock import Clock, SystemClock
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.parts import broker_part, disk_part
 from launchday.settings import Settings, settings
+from rewards.analytics.erased_players import ErasedPlayers
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
 from rewards.arrival import ArrivalCheck
@@ -20,12 +21,14 @@ FOLDER = "analytics"
 async def serve(configured: Settings, clock: Clock) -> None:
     """Write until SIGTERM or SIGINT, then flush."""
     lake = Lake(configured.state_dir / FOLDER)
+    erased = ErasedPlayers(configured.store_url, clock) if configured.store_url else None
     writer = Writer(
         configured.kafka_bootstrap,
         configured.topic_prefix,
         lake,
         clock,
         judge=ArrivalCheck.of(configured, clock),
+        erased=erased,
     )
 
     def leave() -> None:
@@ -36,7 +39,11 @@ async def serve(configured: Settings, clock: Clock) -> None:
         asyncio.get_running_loop().add_signal_handler(number, leave)
     needed = (broker_part(configured.kafka_bootstrap), disk_part(configured.state_dir / FOLDER))
     async with operations(configured, configured.analytics_port, needed, clock):
-        await writer.run()
+        try:
+            await writer.run()
+        finally:
+            if erased is not None:
+                await erased.close()
 
 
 def main() -> None:

@@ -27,12 +27,20 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
 from launchday import folders
 from rewards.analytics import columns
 from rewards.analytics.event_ids import KnownIds, as_ids
+from rewards.analytics.pseudonyms import (
+    player_columns,
+    replace_in_newer,
+    replace_players,
+    rows_that_name,
+)
 from rewards.errors import BadEventError, LakeInUseError
 from rewards.events import Envelope
 from rewards.events.logs.gaps import Gap
@@ -162,6 +170,40 @@ class Lake:
         self._commit(fresh, causes, reached)
         return sum(len(of_place) for place, of_place in fresh.items() if place[1] != columns.NEWER)
 
+    def replace_players(self, pseudonyms: Mapping[int, int]) -> int:
+        """Give players other numbers in all files; return how many rows named one.
+
+        Each file is written anew in a commit that drops the old one, so a crash leaves it whole, old or new;
+        call it again then.
+        """
+        players = pa.array(list(pseudonyms), pa.int64())
+        total = 0
+        for kind in columns.KINDS:
+            for path in sorted(files(self._folder, kind)):
+                named = player_columns(pq.read_schema(path))
+                if named and (count := _count_rows(pq.read_table(path, columns=named), players)):
+                    self._rewrite(path, replace_players(pq.read_table(path), pseudonyms))
+                    total += count
+        for path in sorted(files(self._folder, columns.NEWER)):
+            rewritten = replace_in_newer(pq.read_table(path), pseudonyms)
+            if rewritten is not None:
+                self._rewrite(path, rewritten)
+                total += len(rewritten)
+        return total
+
+    def _rewrite(self, path: Path, table: pa.Table) -> None:
+        """Put a table in the place of a file."""
+        sequence, gone = self._sequence + 1, str(path.relative_to(self._folder))
+        name = str(Path(gone).with_name(f"part-{sequence:012d}.parquet"))
+        _write_table(self._folder / (name + PARTIAL), table)
+        before = pq.read_metadata(path).num_rows
+        waiting = self.newer_waiting
+        if f"kind={columns.NEWER}" in gone:
+            waiting -= before - len(table)
+        self._write_manifest(sequence, [name], [gone], waiting, self._offsets, self._logs, self._gaps)
+        self._sequence, self.newer_waiting = sequence, waiting
+        self._publish([name], [gone])
+
     def _take_up_newer(self) -> None:
         """Put kept events among their kind where this program knows all of them, file by file."""
         self.newer_waiting = newer_waiting(self._folder)
@@ -243,10 +285,7 @@ class Lake:
             table = columns.newer_table({each.event_id: (each, causes[each.event_id]) for each in events})
         else:
             table = columns.table(kind, events)
-        with path.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
+        _write_table(path, table)
 
     def _write_manifest(
         self,
@@ -328,6 +367,17 @@ def files(folder: Path, kind: str) -> Iterator[Path]:
 def newer_waiting(folder: Path) -> int:
     """Count the events of a folder that are kept whole for a program that knows more."""
     return sum(pq.read_metadata(path).num_rows for path in files(folder, columns.NEWER))
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _count_rows(table: pa.Table, players: pa.Array) -> int:
+    return int(pc.sum(rows_that_name(table, players)).as_py() or 0)
 
 
 def _by_day_and_kind(events: Sequence[Envelope]) -> dict[DayAndKind, list[Envelope]]:

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
 from rewards import metrics
+from rewards.analytics.erased_players import ErasedPlayers
 from rewards.analytics.lake import Lake
 from rewards.analytics.lake_positions import LakePositions
 from rewards.arrival import Judge
@@ -67,6 +68,7 @@ class Writer:
         clock: its monotonic time decides when to flush; it runs what blocks on the disk in a thread.
         read: reads an event, and tells what of it is newer than this program.
         judge: tells of an event whose time cannot be right: it is left out, as rewards makes it a letter.
+        erased: who was deleted, and goes out of the lake; None: nobody is looked for.
 
     Attributes:
         written: the number of events written since it started.
@@ -81,6 +83,7 @@ class Writer:
         *,
         read: ReadEvent = read_whole_event,
         judge: Judge | None = None,
+        erased: ErasedPlayers | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -93,6 +96,7 @@ class Writer:
         self._next: dict[TopicPartition, int] = {}  # the offset after the last record read; empty: nowhere
         self._read = read
         self._judge = judge
+        self._erased = erased
         self._events: list[Envelope] = []
         self._newer: list[tuple[Envelope, str]] = []
         self._told: set[str] = set()  # what the log has named as newer
@@ -178,6 +182,8 @@ class Writer:
             is_full = len(self._events) + len(self._newer) >= MAX_BUFFERED_EVENTS
             if is_full or self._clock.monotonic() - flushed_at >= FLUSH_S:
                 await self._flush()
+                if self._erased is not None:
+                    await self._erased.look(self._lake)
                 flushed_at = self._clock.monotonic()
         await self._flush()
 

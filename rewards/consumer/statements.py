@@ -14,6 +14,7 @@ INSERT_INBOX = """
     SELECT CASE WHEN count(*) < cardinality($1::uuid[]) THEN array_agg(event_id) ELSE $1 END FROM added
 """
 
+# Events that come late for a player who was deleted (``erasures``) bring nothing back, here and below.
 # width_bucket(x, thresholds) counts the thresholds that x has reached: the level. The row lock makes the sum
 # right with several consumers; rows come sorted, so that two of them never wait for each other.
 UPSERT_PROGRESSION = """
@@ -21,6 +22,7 @@ UPSERT_PROGRESSION = """
     SELECT player_id, xp, width_bucket(xp, $6::bigint[]), kills, deaths, matches, to_timestamp($7)
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
          AS gains (player_id, xp, kills, deaths, matches)
+    WHERE player_id NOT IN (SELECT player_id FROM erasures)
     ON CONFLICT (player_id) DO UPDATE SET
         xp = p.xp + excluded.xp,
         level = width_bucket(p.xp + excluded.xp, $6::bigint[]),
@@ -38,6 +40,7 @@ UPSERT_CHALLENGES = """
     SELECT player_id, challenge, period, added, added >= needed
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
          AS counts (player_id, challenge, period, added, needed)
+    WHERE player_id NOT IN (SELECT player_id FROM erasures)
     ON CONFLICT (player_id, challenge, period) DO UPDATE SET
         count = p.count + excluded.count,
         completed = p.completed OR p.count + excluded.count >= (
@@ -53,6 +56,7 @@ UPSERT_SEASONS = """
         INSERT INTO season_progress AS p (player_id, season, xp, tier)
         SELECT player_id, $2, xp, width_bucket(xp, $4::bigint[])
         FROM unnest($1::bigint[], $3::bigint[]) AS gains (player_id, xp)
+        WHERE player_id NOT IN (SELECT player_id FROM erasures)
         ON CONFLICT (player_id, season) DO UPDATE SET
             xp = p.xp + excluded.xp,
             tier = width_bucket(p.xp + excluded.xp, $4::bigint[])
@@ -150,7 +154,10 @@ SELECT_RATINGS = """
 
 UPSERT_RATINGS = """
     INSERT INTO ratings (player_id, mode, mu, sigma, matches, updated_at)
-    SELECT *, to_timestamp($6) FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
+    SELECT *, to_timestamp($6)
+    FROM unnest($1::bigint[], $2::text[], $3::float8[], $4::float8[], $5::bigint[])
+        AS rated (player_id, mode, mu, sigma, matches)
+    WHERE player_id NOT IN (SELECT player_id FROM erasures)
     ON CONFLICT (player_id, mode) DO UPDATE SET
         mu = excluded.mu, sigma = excluded.sigma, matches = excluded.matches, updated_at = excluded.updated_at
 """

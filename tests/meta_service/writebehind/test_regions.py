@@ -117,6 +117,36 @@ async def test_a_players_home_moves_with_the_player_and_the_old_region_hears_of_
     assert await store.fetchval("SELECT region FROM sessions") == "east"
 
 
+async def test_a_name_a_linked_device_and_a_deletion_are_known_in_the_other_region(
+    regions: Regions, store: asyncpg.Connection, settings: Settings
+) -> None:
+    west, east = regions.west.client, regions.east.client
+    login = await west.login_device("a-player-of-two-regions")
+    token = login.session_token
+    await in_store(store, "sessions")
+    await in_store(store, "accounts")
+    await east.profile(token)  # the east knows the player from here on
+    await west.set_name(token, "Nina of Troy")
+    await west.link_device(token, "a-phone-of-the-west")
+
+    async def named() -> bool:
+        return (await east.profile(token)).display_name == "Nina of Troy"
+
+    await until(named)
+    assert (await east.login_device("a-phone-of-the-west")).player_id == login.player_id
+    deletion = await east.delete_account((await east.login_device("a-phone-of-the-west")).session_token)
+    assert deletion.deleted
+
+    async def finished() -> bool:
+        return bool(await store.fetchval("SELECT count(*) FROM erasures WHERE finished_at IS NOT NULL"))
+
+    await until(finished)
+    for client in (west, east):
+        with pytest.raises(MetaRefusedError) as told:
+            await client.profile(token)
+        assert told.value.kind == "session-erased"
+
+
 async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
     regions: Regions, store: asyncpg.Connection
 ) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest import event_versions
 from loadtest.event_fixture import make_event_fixture
 from rewards.analytics import columns, lake
+from rewards.analytics.erase import rows_of
 from rewards.analytics.event_ids import KnownIds, as_ids
 from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
@@ -248,3 +252,64 @@ def test_a_crash_while_newer_events_are_taken_up_doubles_none(
     Lake(tmp_path).open().close()
     assert_each_once(tmp_path, [event])
     assert lake.newer_waiting(tmp_path) == 0
+
+
+def renumbered(event: Envelope, numbers: dict[int, int]) -> Envelope:
+    """The event with other numbers for players, by its text."""
+    text = re.sub(
+        r"\b(\w+_ids?): (\d+)\b",
+        lambda found: f"{found[1]}: {numbers.get(int(found[2]), int(found[2]))}",
+        text_format.MessageToString(event),
+    )
+    return text_format.Parse(text, Envelope())
+
+
+def rows_in(folder: Path) -> list[str]:
+    found = (path for kind in columns.KINDS for path in lake.files(folder, kind))
+    return sorted(str(row) for path in found for row in pq.read_table(path).to_pylist())
+
+
+PLAYERS = {number: 2**60 + number for number in range(101)}  # as large as real ones
+REAL = [renumbered(event, PLAYERS) for event in KNOWN.events]
+DELETED = {2**60 + number: 2**61 + number for number in (3, 4, 5)}
+
+
+def test_players_get_other_numbers_wherever_they_are_and_nothing_else_changes(tmp_path: Path) -> None:
+    kept = Envelope.FromString(next(event for event in REAL if event.HasField("kill")).SerializeToString())
+    kept.event_id, kept.kill.killer_id, kept.kill.victim_id = uuid.uuid4().bytes, 2**60 + 5, 2**60 + 3
+    unknown = Envelope(event_id=uuid.uuid4().bytes, occurred_at=kept.occurred_at)
+    unknown.MergeFromString(b"\xfa\x3f\x0a" + kept.kill.SerializeToString()[:10])  # field 1023: its killer
+    with closing(Lake(tmp_path / "one").open()) as one, closing(Lake(tmp_path / "other").open()) as other:
+        one.add(REAL, REACHED, [(kept, "a field"), (unknown, "a kind")])
+        other.add([renumbered(event, DELETED) for event in REAL], REACHED)
+        assert one.replace_players(DELETED) > 3
+        assert one.replace_players(DELETED) == 0
+        assert rows_in(tmp_path / "one") == rows_in(tmp_path / "other")
+        assert one.add(REAL, REACHED) == 0, "their ids are known still"
+        (file,) = lake.files(tmp_path / "one", columns.NEWER)
+        events = [Envelope.FromString(row["envelope"]) for row in pq.read_table(file).to_pylist()]
+        assert {event.kill.victim_id for event in events if event.HasField("kill")} == {2**61 + 3}
+        assert one.newer_waiting == len(events)
+
+
+def test_a_crash_while_players_get_other_numbers_leaves_each_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Lake(tmp_path).open()
+    writer.add(REAL, REACHED)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lake, "_publish", crash)
+    with pytest.raises(KeyboardInterrupt):
+        writer.replace_players(DELETED)
+    monkeypatch.undo()
+    writer.close()  # the lock goes with the process
+    again = Lake(tmp_path).open()
+    assert_each_once(tmp_path, REAL)
+    again.replace_players(DELETED)
+    again.close()
+    assert_each_once(tmp_path, REAL)
+    assert [*rows_of(tmp_path, 2**60 + 3)] == []
+    assert [*rows_of(tmp_path, 2**61 + 3)] != []
