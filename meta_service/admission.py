@@ -13,6 +13,7 @@ CACHE_CONNECTIONS = "the cache's 32 connections"
 HASHES_EACH = 10  # under way for each process that hashes: at 22 ms each, the last one waits 0.22 s
 # A place gets free every 22 ms, so that 20 ms of waiting would turn every other newcomer away.
 PASSWORD_LINE = LineLimits(age_s=0.2, standing_after_s=0.3, standing_age_s=0.2)
+OPERATORS = 4  # each may hold one of the store's connections
 MONEY = 12  # the store's pool has 8 connections; the others are on their way to it or back
 
 
@@ -49,6 +50,9 @@ def classes(settings: Settings) -> AdmissionClasses:
                 "POST /v1/internal/grants",
                 "POST /v1/internal/refunds",
             ),
+        ),
+        AdmissionClass(
+            "operators", OPERATORS, "operators are few, and act while players wait", ("* /v1/operator/**",)
         ),
         AdmissionClass("services", 32, CACHE_CONNECTIONS, ("* /v1/internal/**",)),
         AdmissionClass("players", 32, CACHE_CONNECTIONS),

@@ -19,7 +19,7 @@ from dedicated_server.tick.engine import Engine
 from launchday.clock import Clock
 from meta_service.client import Kicks, MetaClientError
 
-PERIOD_S = 2.0  # a call of every server in so many seconds costs the meta service 0.2 ms
+PERIOD_S = 2.0  # a call of every server in so many seconds costs the meta service half a millisecond
 ANSWER_S = 2.0  # a call holds the connection that commits need, too
 BEGINNING = "0-0"
 

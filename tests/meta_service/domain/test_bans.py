@@ -226,6 +226,23 @@ async def test_a_ban_reaches_other_regions_and_the_match_that_is_played_there(
         await regions.west.client.login_device(DEVICE)
 
 
+async def test_a_session_that_a_login_in_another_region_ended_is_told_in_the_region_of_its_tokens(
+    regions: Regions, store: asyncpg.Connection
+) -> None:
+    older = await regions.east.client.login_device(DEVICE)
+    await in_store(store, "sessions")
+    regions.clock.advance(1)
+    await regions.west.client.login_device(DEVICE)
+
+    async def told() -> bool:
+        found = (await regions.east.client.revocations()).revocations
+        return [one.why for one in found] == ["superseded"]
+
+    await until(told, "the east hears of the login in the west")
+    with refused("session-superseded"):
+        await regions.east.client.profile(older.session_token)
+
+
 async def test_a_ban_whose_api_died_before_the_cache_heard_of_it_is_brought_by_the_worker(
     backend: Backend, store: asyncpg.Connection
 ) -> None:
