@@ -56,7 +56,7 @@ class TicketFacts(NamedTuple):
     Attributes:
         rating: (mu, sigma) in the mode.
         holder: the lease that holds the player now; None: none does.
-        logged_out: whether their session was ended.
+        logged_out: whether their session was ended, or the player was deleted.
         ban: that holds; None: none does.
         queued: the claim with which their party queues; None: it does not, or tickets are made already.
     """
@@ -228,7 +228,7 @@ class Leases:
             TicketFacts(
                 parse_rating(rating) if rating else prior,
                 _held(lease, _ms(now)),
-                session == "revoked",
+                session in ("revoked", "erased"),
                 KeptBan.read(ban) if is_banned(ban, now) else None,
                 _queued(queued, _ms(now)) if queued else None,
             )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Depends, Query
 
 from launchday.identity import OPERATOR, VIEWER, Identity
+from launchday.problems import ProblemError
 from launchday.service import require
 from meta_service.cache import keys
 from meta_service.context import InContext
@@ -61,10 +62,12 @@ async def ban(
 ) -> Ban:
     """Ban a player, until a time or for good; it holds everywhere within seconds, also in a match.
 
-    A ban that holds already is replaced. Repeating it changes nothing. 503: the store is away, and nobody was
-    banned.
+    A ban that holds already is replaced. Repeating it changes nothing. 422 ``ban-over``: its end has passed.
+    503: the store is away, and nobody was banned.
     """
     now = context.clock.now()
+    if order.ends_at is not None and order.ends_at <= now:
+        raise ProblemError(422, "ban-over", "the ban's end has passed: give a later one, or none for good")
     made = await context.bans.ban(player_id, order.reason, order.ends_at, operator.subject, now)
     await context.parties.log_out(player_id, now)
     return made

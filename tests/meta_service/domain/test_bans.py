@@ -132,6 +132,9 @@ async def test_each_act_of_an_operator_is_noted_and_the_newest_ban_counts(
             await viewer.ban(other.player_id, SPAWN_CAMPING)
     with refused("unknown-player"):
         await operator.ban(4711, SPAWN_CAMPING)
+    with refused("ban-over"):
+        await operator.ban(other.player_id, SPAWN_CAMPING, backend.clock.now())
+    assert [act.action for act in await operator.audit(player_id=other.player_id)] == ["ban"]
 
 
 async def test_bans_come_back_from_the_store_before_anybody_gets_in(
