@@ -120,7 +120,7 @@ class Erasures:
 
     async def is_begun(self, player_id: int) -> bool:
         """Whether a player was deleted within the last weeks. Raises StoreUnavailableError."""
-        return bool(await self._store.read("SELECT FROM erasures WHERE player_id = $1", player_id))
+        return bool(await self._store.read("SELECT 1 FROM erasures WHERE player_id = $1", player_id))
 
     async def go_on(self, player_id: int, now: float) -> bool:
         """Make the steps that are left; return whether all are made, in other regions too.

@@ -135,3 +135,19 @@ def test_the_id_of_a_bad_record_is_of_its_place_and_content() -> None:
     ]
     assert len({raw.dead_letter_id, *(other.dead_letter_id for other in others)}) == 4
     assert isinstance(raw.dead_letter_id, uuid.UUID)
+
+
+async def test_events_that_come_late_for_a_deleted_player_bring_nothing_back(
+    store: Store, store_url: str
+) -> None:
+    await query(store_url, "INSERT INTO erasures (player_id, asked_by, asked_at) VALUES (1, 'player', now())")
+    match = a_result([1, 2])
+    match.match_ended.placements[1].team = 1
+    late = [a_kill(1, 2), a_kill(2, 1), a_grant(1, 100_000), match]
+
+    applied = await store.apply(batch(late), NOW_S)
+
+    assert [player_id for player_id, _, _ in applied.progress] == [2]
+    for table in ("progression", "ratings", "season_progress", "challenge_progress", "reward_grants"):
+        assert await query(store_url, f"SELECT 1 FROM {table} WHERE player_id = 1") == []
+    assert await query(store_url, "SELECT 1 FROM ratings WHERE player_id = 2") != []
