@@ -64,7 +64,7 @@ async def create_ticket(caller: LivePlayer, request: Request) -> Response:
     a ticket that lives (``client-key-in-use``), and the answer names the ticket; their party is complete or
     asks for something else (``party-mismatch``); or they are in a match (``in-match``), and the answer names
     it and has an ``assignment`` to come back with. 401 ``session-revoked``: the player has logged out;
-    ``session-superseded``: they have logged in elsewhere. 403 ``banned``: with the ``reason`` and ``ends_at``.
+    ``session-superseded``: they have logged in elsewhere. 403 ``banned``: with ``reason`` and ``ends_at``.
 
     A party's ticket carries the claim with which it queues: 422 ``party-claim-needed``,
     ``party-claim-invalid``; 403 ``not-a-member``; 409 ``party-mode``, ``party-claim-expired``,

@@ -212,7 +212,7 @@ class Leases:
     async def ticket_facts(
         self, mode: str, player_ids: Sequence[int], now: float, prior: tuple[float, float]
     ) -> list[TicketFacts]:
-        """What decides about each player's ticket, in order; ``prior`` stands for a rating that there is not."""
+        """What decides about each player's ticket, in order; ``prior`` stands for a missing rating."""
         fields = [
             f"rating:{mode}",
             "session_state",

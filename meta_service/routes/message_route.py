@@ -25,9 +25,7 @@ OtherPlayer = Annotated[
 ]
 
 
-Cursor = Annotated[
-    str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
-]
+Cursor = Annotated[str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")]
 """How far a stream was followed."""
 
 

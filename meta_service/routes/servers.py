@@ -110,7 +110,7 @@ async def commit(request: FromBody[CommitRequest], context: InContext) -> Commit
 
 @router.get("/matches/{match_id}/kicks")
 async def kicks(match_id: UUID, context: InContext, after: Cursor = BEGINNING) -> Kicks:
-    """List players who are to leave a match: banned while they played it. Its server asks every few seconds."""
+    """List players who are to leave a match, such as banned ones. Its server asks every few seconds."""
     return await context.revoked_tokens.kicks(match_id, after)
 
 

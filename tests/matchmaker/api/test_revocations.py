@@ -164,6 +164,6 @@ async def test_over_real_services_an_older_session_and_a_banned_player_find_ever
         async with MatchmakerClient(url, service) as watching:
 
             async def cancelled() -> bool:
-                return (await watching.counters())["cancelled"] == 1
+                return bool((await watching.counters())["cancelled"] == 1)
 
             await until(cancelled, "the ticket is cancelled")
