@@ -8,7 +8,7 @@ from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
 from meta_service.app import build
-from meta_service.start_checks import check_catalogue, check_schema, check_seasons
+from meta_service.start_checks import check_catalogue, check_platforms, check_schema, check_seasons
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     own = settings()
     configure("meta_service", own)
     seasons = check_seasons(own.seasons)
+    check_platforms(own.oidc)
     check_cache(own.cache_url)
     check_schema(own.store_url)
     check_catalogue(own.store_url, own.kinds)

@@ -15,6 +15,8 @@ import structlog
 
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.seasons import Seasons, SeasonsError, load
+from meta_service.oidc.issuers import PlatformsError
+from meta_service.oidc.issuers import load as load_platforms
 from meta_service.store import catalogue
 from meta_service.store.catalogue import CatalogueError
 from meta_service.store.connections import open_connection
@@ -100,3 +102,18 @@ def read_seasons(path: str) -> Seasons:
         return load(path)
     except SeasonsError as error:
         raise ReloadRefusedError(str(error).splitlines()) from error
+
+
+def check_platforms(path: str) -> None:
+    """End this process with a line for each mistake where the file of platforms cannot be used.
+
+    Args:
+        path: of the file; empty: there are none.
+
+    Raises:
+        SystemExit: with the lines.
+    """
+    try:
+        load_platforms(path)
+    except PlatformsError as error:
+        sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))

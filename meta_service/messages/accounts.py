@@ -89,12 +89,26 @@ class LinkedLogin(Message, frozen=True):
     """A way to log in to an account."""
 
     login: Annotated[
-        str, Meta(description="The first digits of its hash: names it, and tells nobody else who.")
+        str,
+        Meta(
+            description="The first digits of its hash, by which it is named.", examples=["0f8e2d6c4a1b4c3d"]
+        ),
     ]
-    kind: Literal["device", "platform"]
-    issuer: Annotated[str, Meta(description="Of a platform's identity; empty for a device.")]
-    subject: Annotated[str, Meta(description="What names the player there; empty for a device.")]
-    linked_at: float
+    kind: Annotated[Literal["device", "platform"], Meta(examples=["platform"])]
+    issuer: Annotated[
+        str,
+        Meta(
+            description="Of a platform's identity; empty for a device.",
+            examples=["https://accounts.example.com"],
+        ),
+    ]
+    subject: Annotated[
+        str,
+        Meta(
+            description="What names the player there; empty for a device.", examples=["107691503500061507151"]
+        ),
+    ]
+    linked_at: Annotated[float, Meta(description="Unix seconds.", examples=[1_800_000_000.0])]
 
 
 class LinkedLogins(Message, frozen=True):

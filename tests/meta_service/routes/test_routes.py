@@ -57,10 +57,13 @@ POSTS: dict[str, dict[str, Any]] = {
     "/v1/login/password": {"name": "nina.7", "password": "correct horse"},
     "/v1/session/refresh": {"refresh_token": "a-token"},
     "/v1/store/purchases": {"item_id": "supply-crate", "quantity": 1, "unit_price": 50},
+    "/v1/account/logins/devices": {"device_id": "another-device-id"},
+    "/v1/account/logins/platforms": {"issuer": "example", "token": "a-token"},
 }
 PUTS: dict[str, dict[str, Any]] = {
     "/v1/profile/loadout": LOADOUT,
     "/v1/account/password": {"name": "nina.7", "password": "correct horse", "current_password": None},
+    "/v1/profile/name": {"display_name": "Nina"},
 }
 KEY = {"Idempotency-Key": "a-key-of-mine"}
 INTERNAL = [
@@ -77,6 +80,12 @@ PLAYER = [
     ("POST", "/v1/store/purchases"),
     ("POST", f"/v1/store/purchases/{MATCH}/refund"),
     ("DELETE", "/v1/session"),
+    ("GET", "/v1/account/logins"),
+    ("POST", "/v1/account/logins/devices"),
+    ("POST", "/v1/account/logins/platforms"),
+    ("DELETE", "/v1/account/logins/0123456789abcdef"),
+    ("GET", "/v1/account/export"),
+    ("DELETE", "/v1/account"),
 ]
 
 
