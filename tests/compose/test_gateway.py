@@ -113,7 +113,10 @@ async def test_one_base_url_serves_a_player_from_login_to_ticket(gateway: str) -
 
 async def test_the_services_insides_are_not_reached_through_it(gateway: str) -> None:
     async with httpx2.AsyncClient(base_url=gateway) as http:
-        for path in ("/v1/internal/counters", "/v1/internal/queues", "/metrics", "/healthz", "/readyz"):
+        for path in (
+            *("/v1/internal/counters", "/v1/internal/queues", "/metrics", "/healthz", "/readyz"),
+            *("/v1/operator/audit", "/v1/operator/players/7", "/v1/./operator/audit", "/v1/%6fperator/audit"),
+        ):
             assert (await http.get(path)).status_code == 404, path
 
 
