@@ -443,6 +443,34 @@ def fuzz(
     _print_lines(lambda: bench.run(seconds, _names(only), seed), as_json)
 
 
+@app.command()
+def migrations(
+    rows: Annotated[int, typer.Option(min=1_000, max=100_000_000, help="Of each large table.")] = 1_000_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Each step of the schema on a million rows while others write: how long they wait, and for which lock."""
+    from loadtest.bench.meta import migrations as bench
+
+    _print(lambda: bench.run(rows, seed), as_json)
+
+
+@app.command()
+def upgrade(
+    old: Annotated[
+        str, typer.Option(help="The older release: a revision of this repository, or a wheel.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=20.0, max=3600.0, help="In which the players come.")] = 120.0,
+    players: Annotated[int, typer.Option(min=6, max=2_000, help="Of each of the two releases.")] = 60,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Upgrade a backend from an older release under a flood, both side by side: no request may fail."""
+    from loadtest.bench.upgrade import upgrade as bench
+
+    _print(lambda: bench.run(old or bench.RELEASED, seconds, players, seed), as_json)
+
+
 class PartName(StrEnum):
     """The parts of the bench resilience, in the order in which all of them are run."""
 

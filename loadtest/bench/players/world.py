@@ -12,7 +12,7 @@ from pathlib import Path
 from launchday.clock import SystemClock
 from launchday.engines.base import free_port
 from launchday.identity import OPERATOR, signer_of
-from loadtest.bench.resilience.failover.world import World, world
+from loadtest.bench.harness.reliable_lane import World, reliable_lane
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaUnavailableError
 from meta_service.store.catalogue import Item
@@ -104,7 +104,7 @@ async def players_world(folder: Path) -> AsyncIterator[PlayersWorld]:
     seasons.write_text(SEASONS, encoding="utf-8")
     async with contextlib.AsyncExitStack() as stack:
         inner = await stack.enter_async_context(
-            world(folder, 0, goods(), seasons=str(seasons), name_change_s=0.0)
+            reliable_lane(folder, goods(), seasons=str(seasons), name_change_s=0.0)
         )
         second = inner.settings.model_copy(update={"meta_port": free_port()})
         inner.start("meta_service", second)
