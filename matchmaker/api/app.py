@@ -65,6 +65,10 @@ def create_api(
         RuleSetsError: the operator's rule sets cannot be used.
     """
     modes = load_modes(settings)
+    for name, mode in modes.items():
+        said, seats = settings.party_size_of(name), mode.rules.team_size
+        if said is not None and said != seats:
+            log.warning("LAUNCHDAY_PARTY_SIZES differs from the rules", mode=name, said=said, seats=seats)
     fleet_tls = mutual_tls(settings.fleet_ca, settings.fleet_certificate, settings.fleet_certificate_key)
 
     @asynccontextmanager

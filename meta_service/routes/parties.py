@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
 from launchday.identity import SERVICE
 from launchday.service import require
 from meta_service.context import InContext, LivePlayer
+from meta_service.domain.followed import BEGINNING
 from meta_service.errors import PartyError
 from meta_service.messages.social import (
     ChangeResponse,
@@ -22,7 +22,7 @@ from meta_service.messages.social import (
     QueueRequest,
     Readiness,
 )
-from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer
+from meta_service.routes.message_route import Cursor, FromBody, MessageRoute, OtherPlayer
 
 router = APIRouter(prefix="/v1/party", tags=["parties"], route_class=MessageRoute)
 services = APIRouter(
@@ -120,12 +120,7 @@ async def decline(party_id: UUID, caller: LivePlayer, context: InContext) -> Cha
 
 
 @services.get("/parties/changes")
-async def changes(
-    context: InContext,
-    after: Annotated[
-        str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")
-    ] = "0-0",
-) -> PartyChanges:
+async def changes(context: InContext, after: Cursor = BEGINNING) -> PartyChanges:
     """List parties of the last hour that changed after they had queued: their tickets are taken back."""
     return await context.party_changes.after(after)
 

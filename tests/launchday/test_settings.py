@@ -50,6 +50,17 @@ def test_a_mode_may_have_a_match_length_of_its_own() -> None:
     assert lengths == [60.0, 240.0, 7.5]
 
 
+def test_a_mode_may_have_a_largest_party_and_one_that_is_not_named_has_none() -> None:
+    given = Settings(party_sizes="duel=1, squads=4")
+    assert [given.party_size_of(mode) for mode in ("duel", "squads", "teams_of_five")] == [1, 4, None]
+
+
+@pytest.mark.parametrize("bad", ["squads", "=4", "squads=many", "squads=0", "squads=-1", "squads=2.5"])
+def test_a_largest_party_that_is_none_is_refused(bad: str) -> None:
+    with pytest.raises(ValidationError, match="mode=members"):
+        Settings(party_sizes=bad)
+
+
 @pytest.mark.parametrize("given", ["3", " west-europe=3, east-us=1 "])
 def test_servers_are_a_number_or_one_for_each_region(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAUNCHDAY_READY_PER_REGION", given)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from uuid import UUID, uuid4
 
@@ -214,7 +215,7 @@ async def test_what_changes_a_party_that_queues_voids_its_claim_and_is_told_to_t
     assert await changes(backend) == []
     client = backend.client
     backend.clock.advance(CLAIM_TTL_S + 1)  # its tickets are in the queue
-    await {
+    steps: dict[str, Callable[[], Awaitable[object]]] = {
         "joined": lambda: client.accept_party(guest.session_token, party.party_id),
         "left": lambda: client.leave_party(leader.session_token),
         "kicked": lambda: client.kick_from_party(leader.session_token, third.player_id),
@@ -222,7 +223,8 @@ async def test_what_changes_a_party_that_queues_voids_its_claim_and_is_told_to_t
         "logged-out": lambda: client.log_out(third.session_token),
         "withdrawn": lambda: client.unqueue_party(third.session_token),
         "queued-anew": lambda: client.queue_party(leader.session_token, "battle_royale"),
-    }[why]()
+    }
+    await steps[why]()
     assert await changes(backend) == [(claim.claim_id, why)]
     now = await backend.client.my_party(second.session_token)
     assert (now.queue is not None) == (why == "queued-anew")
@@ -310,7 +312,7 @@ async def test_whatever_players_do_a_party_has_one_leader_its_limit_and_claims_f
     async def step() -> None:
         one, other = chance.sample(ids, 2)
         invited = await parties.invitations(one, now)
-        moves = [
+        moves: list[Callable[[], Awaitable[object]]] = [
             lambda: parties.create(one, 3, now),
             lambda: parties.invite(one, other, now),
             lambda: parties.accept(one, chance.choice(invited).party.party_id, now),
