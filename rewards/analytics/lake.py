@@ -26,7 +26,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,7 +33,8 @@ import structlog
 
 from launchday import folders
 from rewards.analytics import columns
-from rewards.analytics.event_ids import KnownIds, as_ids
+from rewards.analytics.event_ids import as_ids
+from rewards.analytics.lake_ids import DayAndKind, LakeIds
 from rewards.analytics.pseudonyms import (
     player_columns,
     replace_in_newer,
@@ -52,15 +52,10 @@ from rewards.records import Partition
 
 FORMER_MANIFEST = "journal.json"  # its name before the first release; opening a folder renames it
 PARTIAL = ".partial"
-MAX_FOLDERS_IN_MEMORY = 64  # five days of every kind; an older folder is read again when an event of it comes
-
 MAX_GAPS = 1_000  # in the manifest
 NO_RECORD = uuid.UUID(int=0)  # where nothing was read before an offset
 
 log = structlog.get_logger()
-
-DayAndKind = tuple[str, str]
-"""Day (UTC, as in 2026-11-25) and kind of event."""
 
 
 class Lake:
@@ -87,7 +82,7 @@ class Lake:
         self._offsets: dict[Partition, tuple[int, uuid.UUID]] = {}
         self._logs: dict[Partition, uuid.UUID | None] = {}  # which log each offset is of
         self._gaps: list[dict[str, Any]] = []
-        self._known: dict[DayAndKind, KnownIds] = {}
+        self._ids = LakeIds(folder)
         self.duplicates = 0
 
     def open(self) -> Self:
@@ -246,10 +241,10 @@ class Lake:
         self._write_manifest(sequence, files, gone, waiting, offsets, logs, self._gaps)
         self._sequence, self._offsets, self._logs, self.newer_waiting = sequence, offsets, logs, waiting
         self._publish(files, gone)
-        for place, of_place in fresh.items():
+        for name, (place, of_place) in zip(files, fresh.items(), strict=True):
             if not gone or place[1] != columns.NEWER:
-                self._known[place].add(as_ids([event.event_id for event in of_place]))
-        self._evict_known_ids()
+                self._ids.add(place, self._folder / name, as_ids([event.event_id for event in of_place]))
+        self._ids.trim()
 
     def _only_fresh(
         self, places: Mapping[DayAndKind, Sequence[Envelope]]
@@ -259,24 +254,10 @@ class Lake:
 
     def _unknown_events(self, place: DayAndKind, events: Sequence[Envelope]) -> list[Envelope]:
         by_id = {event.event_id: event for event in events}
-        known = self._known.get(place)
-        if known is None:
-            known = self._known[place] = self._read_ids(place)
-        old = known.contains(as_ids(list(by_id)))
+        old = self._ids.contains(place, as_ids(list(by_id)))
         found = [event for event, is_old in zip(by_id.values(), old, strict=True) if not is_old]
         self.duplicates += len(events) - len(found)
         return found
-
-    def _read_ids(self, place: DayAndKind) -> KnownIds:
-        known = KnownIds()
-        for path in sorted((self._folder / _folder_name(place)).glob("*.parquet")):
-            column = pq.read_table(path, columns=["event_id"]).column("event_id").combine_chunks()
-            known.add(np.frombuffer(column.buffers()[1], dtype="S16")[: len(column)])
-        return known
-
-    def _evict_known_ids(self) -> None:
-        for place in sorted(self._known)[: max(0, len(self._known) - MAX_FOLDERS_IN_MEMORY)]:
-            del self._known[place]
 
     def _write(self, name: str, kind: str, events: Sequence[Envelope], causes: Mapping[bytes, str]) -> None:
         path = self._folder / (name + PARTIAL)
@@ -328,6 +309,8 @@ class Lake:
         for name in files:
             with contextlib.suppress(FileNotFoundError):  # renamed before the crash
                 (self._folder / (name + PARTIAL)).rename(self._folder / name)
+        if gone:
+            self._ids.forget()
         for name in gone:
             (self._folder / name).unlink(missing_ok=True)
 

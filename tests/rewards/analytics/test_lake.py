@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from loadtest import event_versions
 from loadtest.event_fixture import make_event_fixture
-from rewards.analytics import columns, lake
+from rewards.analytics import columns, lake, lake_ids
 from rewards.analytics.erase import rows_of
 from rewards.analytics.event_ids import KnownIds, as_ids
 from rewards.analytics.lake import Lake
 from rewards.errors import LakeInUseError
-from rewards.events import Envelope
+from rewards.events import Envelope, EventIds, Source, player_connected
 from rewards.lake_manifest import MANIFEST
 from tests.rewards.events.test_parse import EXAMPLES
 from tests.rewards.examples import a_death, a_grant, a_kill
@@ -313,3 +313,27 @@ def test_a_crash_while_players_get_other_numbers_leaves_each_file_whole(
     assert_each_once(tmp_path, REAL)
     assert [*rows_of(tmp_path, 2**60 + 3)] == []
     assert [*rows_of(tmp_path, 2**61 + 3)] != []
+
+
+def test_ids_in_memory_have_an_end_and_those_of_an_older_hour_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_ids, "MAX_IDS", 10)
+    monkeypatch.setattr(lake_ids, "MAX_FOLDERS", 2)
+    ids = EventIds(random.Random(3).getrandbits)
+    source = Source("server-1", "west-europe", uuid.UUID(int=1), ids=ids)
+    hours = [
+        [
+            player_connected(source, now_s=1_795_000_000.0 + 3600 * hour + at, tick=1, player_id=1)
+            for at in range(20)
+        ]
+        for hour in range(60)
+    ]
+    made = Lake(tmp_path).open()
+    assert [made.add(hour, {}) for hour in hours] == [20] * 60
+    assert len(made._ids) <= 10 + 20
+    assert len(made._ids._ranges) <= 2
+    assert [made.add(hour[:5], {}) for hour in hours] == [0] * 60
+    made.close()
+    with closing(Lake(tmp_path).open()) as again:
+        assert again.add([event for hour in hours for event in hour], {}) == 0
