@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, M
 from dedicated_server.simulation.weapons import NAMES
 from dedicated_server.tick.slots import DamageTotals
 from rewards import events
-from rewards.events import DeathCause, Envelope, PlayerPlacement, Source, WeaponDamage
+from rewards.events import DeathCause, Envelope, EventIds, PlayerPlacement, Source, WeaponDamage
 
 EVENTS_PER_BATCH = 16  # built before others get a turn: 0.3 ms, so that no tick is late for them
 
@@ -28,9 +29,12 @@ class EventSink(Protocol):
 class MatchEvents:
     """Emits one match's events in order. Times are those of the ticks in which they happened.
 
+    Their ids are made of the match, a number and when the match was formed: told again by another process,
+    and at other times, it has the same. The results' do not depend on how many kills were told before.
+
     Args:
         spec: the match.
-        source: names the server and the match in each event.
+        source: names the server and the match in each event; its ids are not used.
         sink: takes the events.
         tick_hz: ticks a second.
         has_left: whether the player of an entity left the match, which is then what the entity died of.
@@ -49,7 +53,10 @@ class MatchEvents:
         has_left: Callable[[int], bool],
     ) -> None:
         self._spec = spec
-        self._source = source
+        self._source, self._damage_source, self._result_source = (
+            replace(source, ids=EventIds.of_match(spec.match_id, spec.allocated_at, part))
+            for part in ("", "damage/", "result/")
+        )
         self._sink = sink
         self._tick_hz = tick_hz
         self._has_left = has_left
@@ -85,7 +92,7 @@ class MatchEvents:
         ended_at_s = now_s - (tick - ended_tick) / self._tick_hz
         self._emit(
             events.match_ended(
-                self._source,
+                self._result_source,
                 now_s=ended_at_s,
                 tick=ended_tick,
                 mode=self._spec.mode,
@@ -101,7 +108,7 @@ class MatchEvents:
         for player_id, done in damage:
             self._emit(
                 events.damage_summary(
-                    self._source,
+                    self._damage_source,
                     now_s=now_s - (tick - ended_tick) / self._tick_hz,
                     tick=ended_tick,
                     player_id=player_id,

@@ -265,7 +265,7 @@ class MatchSession:
                 self._server,
                 self._spec.region,
                 self._spec.match_id,
-                ids=EventIds.from_clock(self._clock),
+                ids=EventIds.of_match(self._spec.match_id, self._spec.allocated_at),
             ),
             self._producer,
             tick_hz=engine.config.tick_hz,

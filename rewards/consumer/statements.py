@@ -142,10 +142,13 @@ COUNT_NEWER = """
 
 # None while a result waits that is newer than the program, unless it is known to be these matches' turn ($3).
 INSERT_RATED_MATCHES = """
-    INSERT INTO rated_matches (match_id, mode) SELECT * FROM unnest($1::uuid[], $2::text[])
+    INSERT INTO rated_matches (match_id, mode, outcome)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $4::uuid[])
     WHERE $3 OR NOT EXISTS (SELECT FROM newer_events WHERE is_result)
     ON CONFLICT (match_id) DO NOTHING RETURNING match_id
 """
+
+SELECT_OUTCOMES = "SELECT match_id, outcome FROM rated_matches WHERE match_id = ANY($1::uuid[])"
 
 SELECT_RATINGS = """
     SELECT player_id, mode, mu, sigma, matches FROM ratings

@@ -19,7 +19,7 @@ from rewards.consumer.stored_positions import StoredPositions
 from rewards.consumer.totals import Totals
 from rewards.events import Envelope
 from rewards.progression.effects import Effects, fold
-from rewards.progression.ratings import Rating, rate, rated_players
+from rewards.progression.ratings import Rating, outcome_id, rate, rated_players
 from rewards.progression.rules import Rules
 from rewards.records import Partition
 
@@ -117,6 +117,10 @@ class Store:
             fresh = {event.event_id: event.envelope for event in batch.events if event.event_id in new}
             rules = self._rules  # of the whole batch: others may be put in force meanwhile
             effects = fold(fresh.values(), rules)
+            again = await self._told_again(connection, effects.results)
+            if again:
+                told_first = [event for event in fresh.values() if event.event_id not in again]
+                effects = fold(told_first, rules)
             # Challenges first: completing them gives points. Row locks come in one order of tables and keys:
             # challenges, seasons, what was given, wallets and items, ratings, progression.
             due = await self._store_challenges(connection, effects, rules)
@@ -134,7 +138,7 @@ class Store:
                 kept = await newer_events.keep(connection, [*unknown, *late], now_s) - len(late)
         return AppliedBatch(
             effects=effects,
-            duplicates=len(batch.events) - len(rated_only) - len(fresh),
+            duplicates=len(batch.events) - len(rated_only) - len(fresh) + len(again),
             dead_letters=len(new) - len(fresh),
             progress=progress,
             ratings=ratings,
@@ -228,6 +232,26 @@ class Store:
             statements.INSERT_INBOX, ids, bytes(place[topics[event_id]] for event_id in ids), names, now_s
         )
         return set(added or ())
+
+    async def _told_again(self, connection: Any, results: Sequence[Envelope]) -> set[bytes]:
+        """Return the ids of results that were told before under other ids: the same match, the same end.
+
+        Our servers make the ids of the match (`EventIds.of_match`); others may not. Results come in one
+        order, so it is the first telling that counts.
+        """
+        if not results:
+            return set()
+        rows = await connection.fetch(
+            statements.SELECT_OUTCOMES, [uuid.UUID(bytes=result.match_id) for result in results]
+        )
+        told = {(row["match_id"].bytes, row["outcome"]) for row in rows}
+        again: set[bytes] = set()
+        for result in results:
+            end = result.match_id, outcome_id(result)
+            if end in told:
+                again.add(result.event_id)
+            told.add(end)
+        return again
 
     async def _store_progression(
         self, connection: Any, effects: Effects, rules: Rules, now_s: float
@@ -329,7 +353,11 @@ class Store:
             return []
         ids = sorted(by_match)
         rows = await connection.fetch(
-            statements.INSERT_RATED_MATCHES, ids, [by_match[id_].match_ended.mode for id_ in ids], in_turn
+            statements.INSERT_RATED_MATCHES,
+            ids,
+            [by_match[id_].match_ended.mode for id_ in ids],
+            in_turn,
+            [outcome_id(by_match[id_]) for id_ in ids],
         )
         if not rows and not in_turn and await newer_events.a_result_waits(connection):
             return None

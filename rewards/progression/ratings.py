@@ -6,6 +6,8 @@ order, and a match counts once; so the same log gives the same ratings, bit for 
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -29,6 +31,13 @@ PRIOR = Rating(_MODEL.mu, _MODEL.sigma, 0)
 
 RatingKey = tuple[int, str]
 """Player id and mode."""
+
+
+def outcome_id(result: Envelope) -> uuid.UUID:
+    """Make an id of how a match ended: of its mode and everybody's team, place and kills, but of no time."""
+    ended = result.match_ended
+    places = sorted((each.player_id, each.team, each.placement, each.kills) for each in ended.placements)
+    return uuid.UUID(bytes=hashlib.sha256(repr((ended.mode, places)).encode()).digest()[:16], version=5)
 
 
 def rated_players(results: Iterable[Envelope]) -> list[RatingKey]:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from launchday.clock import SystemClock
 from rewards.consumer.batch import Batch
 from rewards.consumer.consumer import Consumer
+from rewards.consumer.gives import NOTHING, Given
 from rewards.consumer.newer_events import WaitingEvents
 from rewards.consumer.read_ahead import SLICE_RECORDS, ReadAhead
 from rewards.events.logs.identity import LogIdentity
@@ -123,6 +124,9 @@ class Shelf:
 
     async def recent_ratings(self, _since_s: float) -> list[Any]:
         return []
+
+    async def recently_given(self, _since_s: float) -> Given:
+        return NOTHING
 
     async def newer_after(self, _entry: int, _limit: int) -> list[Any]:
         return []

@@ -108,11 +108,12 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
             assert await publisher.flush(10)
 
         newest = {player: rating for player, _, rating in second.ratings}
-        seen = await read.ratings_and_holders("battle_royale", [1, 2, 3], NOW_S)
-        assert [rating for rating, _, _ in seen] == [
+        prior = (25.0, 8.0)
+        seen = await read.ticket_facts("battle_royale", [1, 2, 3], NOW_S, prior)
+        assert [facts.rating for facts in seen] == [
             (newest[1].mu, newest[1].sigma),
             (newest[2].mu, newest[2].sigma),
-            None,
+            prior,
         ]
     finally:
         publishing.cancel()

@@ -108,9 +108,11 @@ GIVE = """
 
 def upgrade() -> None:
     """Create columns, tables and the function."""
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} timestamptz" for name in REACHED)
     briefly(
-        "ALTER TABLE season_records "
-        + ", ".join(f"ADD COLUMN IF NOT EXISTS {name} timestamptz" for name in REACHED)
+        f"ALTER TABLE season_records {added}",
+        # Made of who came in on which place: a match that is told again under other ids is known by it.
+        "ALTER TABLE rated_matches ADD COLUMN IF NOT EXISTS outcome uuid",
     )
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE {name} ({columns})")
@@ -120,9 +122,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them: what progress has given, so that it is given again after another upgrade."""
+    dropped = ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in reversed(REACHED))
     briefly(
-        "ALTER TABLE season_records "
-        + ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in reversed(REACHED))
+        f"ALTER TABLE season_records {dropped}",
+        "ALTER TABLE rated_matches DROP COLUMN IF EXISTS outcome",
     )
     op.execute(
         "DROP FUNCTION progress_give (bigint[], text[], text[], integer[], jsonb, text, double precision)"
