@@ -15,7 +15,6 @@
     │   ├── UnknownPurchaseError     no such purchase of this player
     │   ├── UnknownMatchError        no such match in the store
     │   ├── UnknownSeasonError       no such season in the table, or none has begun
-    │   ├── RulesUnknownError        rewards has not said yet what the rules of progress are
     │   ├── MatchClosedError         the match was given up; its server ends itself
     │   ├── InsufficientFundsError   the wallet holds less than the price
     │   ├── SoldOutError             the stock is used up
@@ -215,9 +214,10 @@ class PlaceholderDeviceError(RefusedError):
 class LoginLinkError(RefusedError):
     """Raised when a way to log in cannot be linked or unlinked; ``slug`` says why.
 
-    ``login-taken``: it belongs to another account; ``too-many-logins``: the account has as many as it may have;
-    ``unknown-login``: the account has no such; ``last-login``: it is the only one, and would leave nobody who
-    could open the account.
+    ``login-taken``: it belongs to another account; ``too-many-logins``: the account has as many as it may
+    have; ``unknown-login``: the account has no such; ``last-login``: it is the only one, and would leave
+    nobody who could open the account; ``deleted-too-often``: of a login whose accounts were deleted as often
+    as it has ids.
     """
 
     def __init__(self, status: int, slug: str, detail: str) -> None:
@@ -239,7 +239,7 @@ class UnknownIssuerError(RefusedError):
 
 
 class IssuerUnavailableError(RefusedError):
-    """Raised when a token names a key that only the platform could tell, and it does not answer. Try again."""
+    """Raised when a token names a key that only the platform can tell, and it does not answer. Try again."""
 
     status, slug = 503, "issuer-unavailable"
 
@@ -300,12 +300,6 @@ class UnknownMatchError(RefusedError):
     """Raised when the store has no such match. One that has just begun is stored within a second."""
 
     status, slug = 404, "unknown-match"
-
-
-class RulesUnknownError(RefusedError):
-    """Raised when rewards has not published its rules yet. Try again later."""
-
-    status, slug = 503, "rules-unknown"
 
 
 class MatchClosedError(RefusedError):

@@ -16,11 +16,11 @@ import structlog
 from launchday import rules_in_force
 from launchday.clock import Clock
 from launchday.rules_in_force import RulesInForce, ShownChallenge, ShownSeason
-from meta_service.errors import RulesUnknownError, StoreUnavailableError
 from meta_service.messages.progress import ChallengeProgress, Gift, Progress, SeasonProgress, TierProgress
 from meta_service.store.store import Store
 
 LOOK_S = 5.0  # the longest that newer rules are not shown
+NO_RULES = RulesInForce((), (), ())  # where rewards has never run: nobody has come far, and nothing is given
 
 _RULES = "SELECT rules FROM rules_in_force WHERE name = $1"
 
@@ -35,6 +35,7 @@ WITH wanted AS (
 )
 SELECT
     coalesce((SELECT xp FROM progression WHERE player_id = $1), 0) AS xp,
+    coalesce((SELECT level FROM progression WHERE player_id = $1), 1) AS level,
     coalesce((SELECT xp FROM season_progress WHERE player_id = $1 AND season = $2), 0) AS season_xp,
     ARRAY(SELECT key FROM reward_grants WHERE player_id = $1 AND source = $3) AS given,
     ARRAY(
@@ -63,7 +64,7 @@ class ProgressReader:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._rules: RulesInForce | None = None
+        self._rules = NO_RULES
         self._text = ""
         self._looked_at = -LOOK_S
 
@@ -74,7 +75,7 @@ class ProgressReader:
             player_id: whose.
             wall: Unix seconds of the wall clock, which decide the season and the day.
 
-        Raises RulesUnknownError, or StoreUnavailableError.
+        Raises StoreUnavailableError.
         """
         rules = await self._rules_in_force()
         season = rules.season_at(wall)
@@ -92,11 +93,11 @@ class ProgressReader:
             [each.period(wall) for each in challenges],
         )
         found = rows[0]
-        level, to_next = _level(rules.thresholds, found["xp"])
+        further = [needed for needed in rules.thresholds if needed > found["xp"]]
         return Progress(
-            level=level,
+            level=found["level"],
             xp=found["xp"],
-            xp_to_next=to_next,
+            xp_to_next=further[0] - found["xp"] if further else None,
             season=_season(season, found["season_xp"], set(found["given"])) if season else None,
             challenges=[
                 _challenge(each, count, season, wall, given=each.name in found["completions"])
@@ -106,18 +107,11 @@ class ProgressReader:
 
     async def _rules_in_force(self) -> RulesInForce:
         now = self._clock.monotonic()
-        if self._rules is None or now - self._looked_at >= LOOK_S:
-            try:
-                rows = await self._store.read(_RULES, rules_in_force.NAME)
-            except StoreUnavailableError:
-                if self._rules is None:
-                    raise
-                rows = []
+        if self._rules is NO_RULES or now - self._looked_at >= LOOK_S:
+            rows = await self._store.read(_RULES, rules_in_force.NAME)
             if rows and rows[0][0] != self._text:
                 self._take(rows[0][0])
             self._looked_at = now
-        if self._rules is None:
-            raise RulesUnknownError("nobody has said yet what progress gives: try again once rewards has run")
         return self._rules
 
     def _take(self, text: str) -> None:
@@ -125,12 +119,6 @@ class ProgressReader:
             self._rules, self._text = RulesInForce.read(text), text
         except msgspec.DecodeError as error:  # of a release that has changed their form: those before stay
             log.error("rules of progress cannot be read", reason=str(error))
-
-
-def _level(thresholds: Sequence[int], xp: int) -> tuple[int, int | None]:
-    """The level of some experience, and how much more is needed to the next, None at the last."""
-    level = max(1, sum(needed <= xp for needed in thresholds))
-    return level, thresholds[level] - xp if level < len(thresholds) else None
 
 
 def _season(season: ShownSeason, xp: int, given: set[str]) -> SeasonProgress:

@@ -65,7 +65,7 @@ class Progress(Message, frozen=True):
 
     level: int
     xp: int
-    xp_to_next: Annotated[int | None, Meta(description="Points to the next level; none: it is the last.")]
+    xp_to_next: Annotated[int | None, Meta(description="Points to the next level; none: there is none.")]
     season: Annotated[
         SeasonProgress | None,
         Meta(description="The present one or, between two, the last; none before the first."),
