@@ -102,14 +102,15 @@ def test_with_keys_each_service_has_its_own_file_alone(
 def test_the_gateway_splits_by_path_and_keeps_internal_routes_inside() -> None:
     configuration = (COMPOSE / "nginx.conf").read_text()
     assert "location /v1/tickets" in configuration
-    assert configuration.index("/v1/internal/") < configuration.index("return 404")
+    assert configuration.index("/v1/(internal|operator)/") < configuration.index("return 404")
 
 
 def test_the_gateway_sends_each_players_route_to_the_service_that_has_it() -> None:
     """Nothing of the meta service is caught by the matchmaker's rule, and everything of both is reached."""
     configuration = (COMPOSE / "nginx.conf").read_text()
     rules = re.findall(r"location (?:~ )?(\S+) \{\s*(?:proxy_pass http://(\w+);|return 404;)", configuration)
-    assert rules == [("^/v1/internal/", ""), ("/v1/tickets", "matchmaker"), ("/v1/", "meta"), ("/", "")]
+    shut = "^/v1/(internal|operator)/"
+    assert rules == [(shut, ""), ("/v1/tickets", "matchmaker"), ("/v1/", "meta"), ("/", "")]
     own = Settings(identity_secret=SecretStr("x" * 64), fleet_key=SecretStr("0" * 64))
     for path in meta.build(own).openapi()["paths"]:
         if path.startswith("/v1/internal/"):
