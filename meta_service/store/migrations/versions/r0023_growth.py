@@ -112,7 +112,7 @@ FUNCTIONS = (
         -- Undone with the claim, where the caller refuses.
         PERFORM pg_advisory_xact_lock(hashtextextended(under_key, of_owner));
         SELECT request_hash, answer INTO known, earlier FROM idempotency
-        WHERE owner = of_owner AND key = under_key;
+        WHERE owner = of_owner AND key = under_key AND claimed_on <= (now() AT TIME ZONE 'UTC')::date;
         fresh := NOT FOUND;
         IF fresh THEN
             INSERT INTO idempotency (owner, key, request_hash) VALUES (of_owner, under_key, asked);
@@ -146,6 +146,22 @@ TRIGGERS = (
     """,
 )
 
+# Functions write the answer to a key in the transaction that claimed it, so it is of the same day. Without
+# the day PostgreSQL opens every partition: 0.2 ms a purchase.
+ANSWERS = """
+    DO $$ DECLARE
+        definition text;
+    BEGIN
+        FOR definition IN SELECT pg_get_functiondef(oid) FROM pg_proc
+            WHERE prokind = 'f'
+                AND prosrc LIKE '%UPDATE idempotency SET answer = % AND key = under_key{before};%'
+        LOOP
+            EXECUTE replace(definition, 'AND key = under_key{before};', 'AND key = under_key{after};');
+        END LOOP;
+    END $$
+"""
+OF_TODAY = " AND claimed_on = (now() AT TIME ZONE ''UTC'')::date"
+
 # Back to one table: its days move into the rest, which takes the name again.
 WHOLE = """
     DO $$ BEGIN
@@ -171,10 +187,12 @@ def upgrade() -> None:
     op.execute(TOTALS)
     for statement in (*FUNCTIONS, *TRIGGERS):
         op.execute(statement)
+    op.execute(ANSWERS.format(before="", after=OF_TODAY))
 
 
 def downgrade() -> None:
     """Put the days together again; it takes time by their rows, and nobody writes meanwhile."""
+    op.execute(ANSWERS.format(before=OF_TODAY, after=""))
     op.execute("DROP TRIGGER progression_recounted ON progression")
     op.execute("DROP TRIGGER progression_counted ON progression")
     op.execute("DROP TRIGGER event_inbox_counted ON event_inbox")
