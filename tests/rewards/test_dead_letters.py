@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -14,8 +15,8 @@ from rewards.dead_letters import DeadLetterWriter
 from rewards.errors import DeadLettersError
 from rewards.events import DEAD_LETTERS, PLAYER, Envelope, ensure_topics
 from rewards.records import BadRecord, RawRecord
-from tests.rewards.examples import a_grant
-from tests.rewards.running import applied, progression, running
+from tests.rewards.examples import a_grant, a_kill
+from tests.rewards.running import applied, progression, running, send
 
 RUN = CliRunner()
 
@@ -65,18 +66,47 @@ async def test_the_newest_are_read_from_the_end_of_the_topic(
     assert {letter.origin for letter in found} <= set(some_letters)
 
 
-async def test_letters_are_read_and_resent_on_either_broker(either_broker: Settings) -> None:
+async def test_letters_are_listed_shown_and_resent_on_either_broker(
+    either_broker: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_settings", lambda: either_broker)
     bootstrap, prefix = either_broker.kafka_bootstrap, either_broker.topic_prefix
-    await ensure_topics(bootstrap, prefix)
-    writer = DeadLetterWriter(bootstrap, prefix)
-    good = a_grant(1, 10).SerializeToString()
-    await writer.send([a_letter(either_broker, offset, good) for offset in range(5)])
+    kill = a_kill(1, 2)
+    kill.kill.weapon = "a\0b"
+    bad = [kill.SerializeToString(), b"junk", b""]
+    async with running(either_broker) as rewards:
+        await send(either_broker, [a_grant(1, 10), *((value, b"1") for value in bad), a_grant(1, 20)])
+        await applied(rewards, 5, either_broker)
+
+        def run(*arguments: str) -> str:
+            found = RUN.invoke(cli.app, ["dead-letters", *arguments])
+            assert found.exit_code == 0, found.stderr
+            return found.stdout
+
+        rows = [json.loads(line) for line in (await asyncio.to_thread(run, "list", "--json")).splitlines()]
+        assert sorted(row["reason"].partition(":")[0] for row in rows) == [
+            "event_id is not a UUIDv7 of 16 bytes",
+            "not an envelope",
+            "weapon contains a NUL",
+        ]
+        of_kill = next(row["origin"] for row in rows if "NUL" in row["reason"])
+        assert "weapon" in json.loads(await asyncio.to_thread(run, "show", of_kill))["readable"]
+        newest = await dead_letters.read_newest(bootstrap, prefix, 2)
+        assert {letter.origin for letter in newest} <= {row["origin"] for row in rows}
+        assert len(newest) == 2
+        assert "1 resent" in await asyncio.to_thread(run, "resend", "--force", of_kill)
+        await applied(rewards, 6, either_broker)
+    assert (await progression(either_broker.store_url))[1][0] == 30
+
+
+async def test_a_record_that_is_too_large_for_a_letter_is_cut(settings: Settings) -> None:
+    await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
+    writer = DeadLetterWriter(settings.kafka_bootstrap, settings.topic_prefix)
+    await writer.send([a_letter(settings, 1, b"x" * 1_100_000), a_letter(settings, 2, b"small")])
     await writer.close()
-    origins = [f"{PLAYER.name(prefix)}/3/{offset}" for offset in range(5)]
-    assert [letter.origin for letter in await dead_letters.read_all(bootstrap, prefix)] == origins
-    newest = await dead_letters.read_newest(bootstrap, prefix, 2)
-    assert {letter.origin for letter in newest} == set(origins[-2:])
-    await dead_letters.resend(bootstrap, newest)
+    found = await dead_letters.read_all(settings.kafka_bootstrap, settings.topic_prefix)
+    assert sorted(len(letter.value) for letter in found) == [5, 65_536]
+    assert any("the first 65536 of its 1100000 bytes" in letter.reason for letter in found)
 
 
 async def test_a_topic_without_letters_has_no_newest(settings: Settings) -> None:
