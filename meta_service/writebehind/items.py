@@ -8,25 +8,22 @@ those to whom something was given; what players buy shows in the region that the
 
 from __future__ import annotations
 
+from collections import deque
+
 import asyncpg
 
 from meta_service.cache.cache import Cache
 from meta_service.store.load_players import LOAD_PLAYERS
 from meta_service.writebehind.regions import OVERLAP_S, cached_players
 
-FIRST_LOOK_S = 3600.0  # what a worker that starts looks back
+FIRST_LOOK = 100_000  # entries that a worker that starts looks back
 MAX_PLAYERS_PER_QUERY = 500  # loaded while the worker's own changes wait: about 20 ms
 
+_NEWEST = "SELECT coalesce(max(entry_no), 0) FROM item_movements"
 _MOVED = """
-WITH bounds AS (
-    SELECT now() AS at, coalesce(
-        to_timestamp($1::float8) - make_interval(secs => $2), now() - make_interval(secs => $3)
-    ) AS since
-)
-SELECT extract(epoch FROM at)::float8 AS at, player_id, max(entry_no) AS newest
-FROM bounds LEFT JOIN item_movements
-    ON stored_at > since AND (quantity < 0 OR $4::boolean AND actor NOT IN ('player', ''))
-GROUP BY at, player_id
+SELECT player_id, max(entry_no) AS newest FROM item_movements
+WHERE entry_no > $1 AND (quantity < 0 OR $2::boolean AND actor NOT IN ('player', ''))
+GROUP BY player_id
 """
 
 
@@ -35,7 +32,9 @@ class ItemReplicator:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._since: float | None = None  # Unix seconds of the store's clock
+        # Entries become visible some seconds after they got their numbers, so what was the newest one
+        # OVERLAP_S ago is where the next look begins: (Unix seconds, the newest entry then).
+        self._looks: deque[tuple[float, int]] = deque()
         self._seen: dict[int, int] = {}
 
     async def replicate(self, connection: asyncpg.Connection, now: float) -> int:
@@ -43,14 +42,19 @@ class ItemReplicator:
 
         Raises asyncpg's and redis-py's errors; then the next call does it again.
         """
-        regional = bool(self._cache.region)
-        rows = await connection.fetch(_MOVED, self._since, OVERLAP_S, FIRST_LOOK_S, regional)
-        newest = {row["player_id"]: row["newest"] for row in rows if row["player_id"] is not None}
+        last = await connection.fetchval(_NEWEST)
+        if not self._looks:
+            self._looks.append((now, last - FIRST_LOOK))
+        rows = await connection.fetch(_MOVED, self._looks[0][1], bool(self._cache.region))
+        newest = {row["player_id"]: row["newest"] for row in rows}
         changed = [id_ for id_, entry in newest.items() if self._seen.get(id_) != entry]
         known = await cached_players(self._cache.redis, changed)
         for start in range(0, len(known), MAX_PLAYERS_PER_QUERY):
             chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
             found = await connection.fetch(LOAD_PLAYERS, chunk)
             await self._cache.load([row[0] for row in found], chunk, now)
-        self._since, self._seen = rows[0]["at"], newest
+        self._looks.append((now, last))
+        while len(self._looks) > 1 and self._looks[1][0] <= now - OVERLAP_S:
+            self._looks.popleft()
+        self._seen = newest
         return len(known)

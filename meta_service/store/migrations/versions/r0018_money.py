@@ -37,8 +37,7 @@ COLUMNS = (
 SOLD_AT_A_PRICE = "CHECK (NOT on_sale OR price IS NOT NULL AND currency IS NOT NULL)"
 
 TABLES = {
-    # As the ledger is for money. Positive: received; negative: given back or taken. Other regions ask every
-    # second what was moved lately, by the store's own time.
+    # As the ledger is for money. Positive: received; negative: given back or taken.
     "item_movements": """
         entry_no     bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
         transfer_id  uuid        NOT NULL,
@@ -48,8 +47,7 @@ TABLES = {
         reason       text        NOT NULL,
         actor        text        NOT NULL DEFAULT '',
         booked_at    timestamptz NOT NULL,
-        request_id   text,
-        stored_at    timestamptz NOT NULL DEFAULT now()
+        request_id   text
     """,
     # What operators did, to whom and why. Without a player: to the backend as a whole.
     "operator_actions": """
@@ -68,7 +66,6 @@ TABLES = {
 
 CHANGES = (
     "CREATE INDEX IF NOT EXISTS item_movements_by_player ON item_movements (player_id, entry_no)",
-    "CREATE INDEX IF NOT EXISTS item_movements_by_time ON item_movements (stored_at)",
     "CREATE INDEX IF NOT EXISTS operator_actions_by_player ON operator_actions (player_id, action_no)",
     "CREATE INDEX IF NOT EXISTS operator_actions_by_operator ON operator_actions (operator, action_no)",
     """
@@ -137,30 +134,40 @@ FUNCTIONS = {
         held record;
         unopened bigint;
     BEGIN
-        SELECT max_owned INTO at_most FROM catalogue WHERE item_id = item;
-        IF at_most IS NULL AND pieces > 0 THEN
+        -- As nearly always: it fits, in one statement.
+        IF pieces > 0 THEN
+            SELECT max_owned INTO at_most FROM catalogue WHERE item_id = item;
+            INSERT INTO inventory AS kept (player_id, item_id, quantity, acquired_at, version)
+            SELECT player, item, pieces, to_timestamp(at_s), 1 WHERE pieces <= at_most
+            ON CONFLICT (player_id, item_id) DO UPDATE
+                SET quantity = kept.quantity + excluded.quantity, version = kept.version + 1,
+                    acquired_at = CASE WHEN kept.quantity = 0 THEN excluded.acquired_at
+                        ELSE kept.acquired_at END
+                WHERE kept.version > 0 AND kept.quantity + excluded.quantity <= at_most
+            RETURNING quantity, version INTO owned, new_version;
+        ELSE
+            UPDATE inventory SET quantity = quantity + pieces, version = version + 1
+            WHERE player_id = player AND item_id = item AND version > 0 AND pieces < 0
+                AND quantity + pieces >= 0
+            RETURNING quantity, version INTO owned, new_version;
+        END IF;
+        IF FOUND THEN
+            moved := pieces;
+            INSERT INTO item_movements
+                (transfer_id, player_id, item_id, quantity, reason, actor, booked_at, request_id)
+            VALUES (this_transfer, player, item, pieces, why, who, to_timestamp(at_s), for_request);
             RETURN;
         END IF;
-        LOOP
-            SELECT quantity, version INTO held FROM inventory
-            WHERE player_id = player AND item_id = item FOR UPDATE;
-            IF FOUND THEN
-                EXIT;
-            ELSIF pieces < 0 THEN
-                RETURN;
-            END IF;
+        IF pieces > 0 AND at_most IS NOT NULL THEN
+            -- More than fits: there is a row from here on.
             INSERT INTO inventory (player_id, item_id, quantity, acquired_at, version)
-            VALUES (player, item, least(pieces, at_most), to_timestamp(at_s), 1)
-            ON CONFLICT DO NOTHING RETURNING quantity, version, quantity INTO owned, new_version, moved;
-            IF FOUND THEN
-                IF moved <> 0 THEN
-                    INSERT INTO item_movements
-                        (transfer_id, player_id, item_id, quantity, reason, actor, booked_at, request_id)
-                    VALUES (this_transfer, player, item, moved, why, who, to_timestamp(at_s), for_request);
-                END IF;
-                RETURN;
-            END IF;
-        END LOOP;
+            VALUES (player, item, 0, to_timestamp(at_s), 1) ON CONFLICT DO NOTHING;
+        END IF;
+        SELECT quantity, version INTO held FROM inventory
+        WHERE player_id = player AND item_id = item FOR UPDATE;
+        IF NOT FOUND OR pieces > 0 AND at_most IS NULL THEN
+            RETURN;
+        END IF;
         IF held.quantity + pieces < 0 THEN
             RETURN;
         END IF;
