@@ -449,7 +449,7 @@ def migrations(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Each step of the schema on a million rows while others write: how long they wait, and for which lock."""
+    """Each step of the schema on a million rows while others write: how long they wait, and for what lock."""
     from loadtest.bench.meta import migrations as bench
 
     _print(lambda: bench.run(rows, seed), as_json)
@@ -571,12 +571,13 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.harness.run_config import CLUSTER, MAP
     from loadtest.bench.identity import rotation, tokens
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
-    from loadtest.bench.meta import meta
+    from loadtest.bench.meta import meta, migrations
     from loadtest.bench.options import Options
     from loadtest.bench.players import players
     from loadtest.bench.resilience.harness import PARTS, run_part
     from loadtest.bench.rewards import rewards
     from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
+    from loadtest.bench.upgrade import upgrade
 
     yield lambda: tick.run(100, MAP, 10.0)
     yield lambda: tick.run(100, CLUSTER, 10.0)
@@ -591,6 +592,8 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield tokens.run
     yield rotation.run
     yield meta.run
+    yield migrations.run
+    yield upgrade.run
     yield players.run
     yield lambda: matching.run(100_000)
     yield lambda: queue.run(1_667.0, 60.0)

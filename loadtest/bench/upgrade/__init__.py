@@ -1,0 +1,1 @@
+"""Two releases side by side: an upgrade under a flood."""
