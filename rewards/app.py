@@ -41,7 +41,7 @@ FLUSH_TIMEOUT_S = 1.0  # what is not in the cache by then is published at the ne
 MAX_DEAD_LETTERS = 200
 NEWEST_GAPS = 20
 ANALYTICS_FOLDER = "analytics"  # in the state folder
-COUNTERS_TIMEOUT_S = 9.0  # counting a big inbox takes seconds; callers wait for 10
+COUNTERS_TIMEOUT_S = 9.0  # callers wait for 10
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
 
 OperatorCaller = Annotated[Identity, Depends(require(OPERATOR))]

@@ -17,7 +17,7 @@ import asyncpg
 from launchday.resilience import sockets
 from rewards.errors import StoreRefusedError, StoreUnavailableError
 
-ANSWER_S = 15.0  # for all that is done with a connection: a batch takes ms, counting a big inbox seconds
+ANSWER_S = 15.0  # for all that is done with a connection: a batch takes ms, a store that is busy seconds
 CONNECT_S = 5.0
 MAX_CONNECTIONS = 4  # one applies; the others are for the outbox, the counters and lookups
 
