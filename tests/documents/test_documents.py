@@ -15,6 +15,7 @@ import typer
 from launchday.cli.main import app
 from launchday.settings import ENV_PREFIX, Settings
 from loadtest.bench.cli import app as benchmarks
+from meta_service.store.schema_command import app as schema
 from rewards.cli import app as events
 
 ROOT = Path(__file__).parent.parent.parent
@@ -33,6 +34,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FORWARDED = {
     "bench": typer.main.get_command(benchmarks),
     "events": typer.main.get_command(events),
+    "schema": typer.main.get_command(schema),
 }  # hand their words on
 PLACEHOLDERS = {"NAME", "COMMAND", "SCENARIO"}
 

@@ -95,7 +95,8 @@ TABLES: dict[str, tuple[str, str]] = {
     "event_inbox": (
         "INSERT INTO event_inbox (event_id, topic)"
         " SELECT gen_random_uuid(), 'player' FROM generate_series(1, {rows})",
-        "INSERT INTO event_inbox (event_id, topic) SELECT gen_random_uuid(), 'player' || ($1::bigint % 2)::text",
+        "INSERT INTO event_inbox (event_id, topic)"
+        " SELECT gen_random_uuid(), 'player' || ($1::bigint % 2)::text",
     ),
     "idempotency": (
         "INSERT INTO idempotency (owner, key, request_hash, answer)"
