@@ -132,6 +132,14 @@ def check_unique(field: str, player_ids: Iterable[int]) -> None:
         raise invalid(field, "names a player twice")
 
 
+def check_encodable(field: str, text: str) -> None:
+    """Raise ValueError, which points at ``field``, for a lone surrogate: JSON can write what is no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(field, "is no text") from error
+
+
 def invalid(field: str, detail: str) -> ValueError:
     """The error to raise in ``__post_init__`` about a field; it points at the field as msgspec's own do."""
     return ValueError(f"{detail} - at `$.{field}`")

@@ -54,8 +54,8 @@ class BannedPlayer(Message, frozen=True):
 
 
 class Skills(Message, frozen=True):
-    """Skill by player id, where the players are who are checked out now, who has no session any more, and who is
-    banned.
+    """Skill by player id, where the players are who are checked out now, who has no session any more, and
+    who is banned.
     """
 
     skills: dict[int, Skill]
@@ -113,7 +113,8 @@ class CheckoutRefusal(Message, frozen=True):
         str, Meta(description="The server that holds, or last held, the player; empty if none.")
     ]
     banned: Annotated[
-        bool, Meta(description="The player is banned; the reason is unknown-player then, as for an older server.")
+        bool,
+        Meta(description="The player is banned; the reason is unknown-player then, as for an older server."),
     ] = False
 
 

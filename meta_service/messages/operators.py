@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from meta_service.messages.base import END, Message, PlayerId
+from meta_service.messages.base import END, Message, PlayerId, check_encodable
 from meta_service.messages.players import Lease, Skill
 
 LATEST_END = 253_402_300_800.0  # the year 10000: whoever means later means for good
 
-REASON_PATTERN = rf"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,200}}{END}"
-
 Reason = Annotated[
     str,
     Meta(
-        pattern=REASON_PATTERN,
+        min_length=1,
+        max_length=200,
+        pattern=rf"^[^\x00-\x1f\x7f-\x9f]*{END}",
         description="Why, in a line; a ban's is read by the player.",
         examples=["speed hack, replay 4711"],
     ),
@@ -31,6 +31,9 @@ class BanRequest(Message, frozen=True):
         Annotated[float, Meta(gt=0, lt=LATEST_END)] | None,
         Meta(description="Unix seconds; not given: for good.", examples=[1_797_000_000.0]),
     ] = None
+
+    def __post_init__(self) -> None:
+        check_encodable("reason", self.reason)
 
 
 class Ban(Message, frozen=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from meta_service.messages.base import END, Message, PlayerId, invalid
+from meta_service.messages.base import END, Message, PlayerId, check_encodable
 
 DeviceId = Annotated[
     str, Meta(pattern=rf"^[!-~]{{8,128}}{END}", examples=["6f1f2c86-5d3a-4d0c-9f51-0f6d3f0d2c11"])
@@ -41,7 +41,7 @@ class PasswordLogin(Message, frozen=True):
     password: Password
 
     def __post_init__(self) -> None:
-        _check_encodable("password", self.password)
+        check_encodable("password", self.password)
 
     def __repr__(self) -> str:
         return f"PasswordLogin(name={self.name!r})"  # no password in any log
@@ -57,8 +57,8 @@ class PasswordChange(Message, frozen=True, omit_defaults=True):
     ] = None
 
     def __post_init__(self) -> None:
-        _check_encodable("password", self.password)
-        _check_encodable("current_password", self.current_password or "")
+        check_encodable("password", self.password)
+        check_encodable("current_password", self.current_password or "")
 
     def __repr__(self) -> str:
         return f"PasswordChange(name={self.name!r})"
@@ -122,12 +122,3 @@ class Session(Message, frozen=True):
         ),
     ]
     refresh_expires_at: float
-
-
-def _check_encodable(field: str, text: str) -> None:
-    try:
-        text.encode()
-    except (
-        UnicodeEncodeError
-    ) as error:  # a lone surrogate, which JSON can write and no password hash can take
-        raise invalid(field, "is no text") from error
