@@ -189,6 +189,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.resilience.clocks.shared_time": {"SharedTime", "shared_time"},
     "launchday.resilience.clocks.skew": {"ClockSkew", "to_shared_time", "watch_clock"},
     "launchday.resilience.clocks.store_time": {"StoreTime"},
+    "launchday.resilience.day_partitions": {"DayTable", "keep", "run"},
     "launchday.resilience.deadline": {
         "DeadlineExceededError",
         "check",
