@@ -202,35 +202,35 @@ async def changes(backend: Backend, after: str = "0-0") -> list[tuple[UUID, str]
     return [(each.claim_id, each.why) for each in (await backend.client.party_changes(after)).changes]
 
 
-@pytest.mark.parametrize(
-    "why", ["joined", "left", "kicked", "not-ready", "logged-out", "withdrawn", "queued-anew"]
-)
 async def test_what_changes_a_party_that_queues_voids_its_claim_and_is_told_to_the_matchmaker(
-    backend: Backend, why: str
+    backend: Backend,
 ) -> None:
-    (leader, second, third), party = await ready_to_queue(backend, 3)
-    guest = await backend.login()
-    await backend.client.invite_to_party(leader.session_token, guest.player_id)
-    claim = claim_in(backend, await backend.client.queue_party(leader.session_token, MODE))
-    assert await changes(backend) == []
-    client = backend.client
-    backend.clock.advance(CLAIM_TTL_S + 1)  # its tickets are in the queue
-    steps: dict[str, Callable[[], Awaitable[object]]] = {
-        "joined": lambda: client.accept_party(guest.session_token, party.party_id),
-        "left": lambda: client.leave_party(leader.session_token),
-        "kicked": lambda: client.kick_from_party(leader.session_token, third.player_id),
-        "not-ready": lambda: client.set_ready(second.session_token, False),
-        "logged-out": lambda: client.log_out(third.session_token),
-        "withdrawn": lambda: client.unqueue_party(third.session_token),
-        "queued-anew": lambda: client.queue_party(leader.session_token, "battle_royale"),
-    }
-    await steps[why]()
-    assert await changes(backend) == [(claim.claim_id, why)]
-    now = await backend.client.my_party(second.session_token)
-    assert (now.queue is not None) == (why == "queued-anew")
-    if why != "queued-anew":
-        await backend.client.promote_in_party(token_of(now, leader, second, third), second.player_id)
-    assert len(await changes(backend)) == 1  # who leads was never agreed on
+    client, cursor = backend.client, "0-0"
+    whys = ("joined", "left", "kicked", "not-ready", "logged-out", "withdrawn", "queued-anew")
+    for why in whys:
+        (leader, second, third), party = await ready_to_queue(backend, 3)
+        guest = await backend.login()
+        await client.invite_to_party(leader.session_token, guest.player_id)
+        claim = claim_in(backend, await client.queue_party(leader.session_token, MODE))
+        assert await changes(backend, cursor) == []
+        backend.clock.advance(CLAIM_TTL_S + 1)  # its tickets are in the queue
+        steps: dict[str, Callable[[], Awaitable[object]]] = {
+            "joined": lambda: client.accept_party(guest.session_token, party.party_id),  # noqa: B023
+            "left": lambda: client.leave_party(leader.session_token),  # noqa: B023
+            "kicked": lambda: client.kick_from_party(leader.session_token, third.player_id),  # noqa: B023
+            "not-ready": lambda: client.set_ready(second.session_token, False),  # noqa: B023
+            "logged-out": lambda: client.log_out(third.session_token),  # noqa: B023
+            "withdrawn": lambda: client.unqueue_party(third.session_token),  # noqa: B023
+            "queued-anew": lambda: client.queue_party(leader.session_token, "battle_royale"),  # noqa: B023
+        }
+        await steps[why]()
+        assert await changes(backend, cursor) == [(claim.claim_id, why)]
+        cursor = (await client.party_changes(cursor)).cursor
+        now = await client.my_party(second.session_token)
+        assert (now.queue is not None) == (why == "queued-anew")
+        leads = token_of(now, leader, second, third)
+        await client.promote_in_party(leads, second.player_id)  # who leads was never agreed on
+        assert await changes(backend, cursor) == []
 
 
 def token_of(party: Party, *logins: Session) -> str:
@@ -299,7 +299,7 @@ async def test_who_declined_is_not_asked_again_for_a_day_by_the_same_player_who_
     assert len(await parties.invitations(guest.player_id, tomorrow)) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_whatever_players_do_a_party_has_one_leader_its_limit_and_claims_for_its_members_alone(
     backend: Backend, seed: int
 ) -> None:
@@ -322,9 +322,15 @@ async def test_whatever_players_do_a_party_has_one_leader_its_limit_and_claims_f
             lambda: parties.promote(one, other, now),
             lambda: parties.set_ready(one, False, now),
             lambda: parties.log_out(one, now),
-            *[lambda: play(one)] * 5,
+            *[lambda: play(one)] * 4,
+            *[lambda: join(one, other)] * 4,
         ]
         await chance.choice(moves)()
+
+    async def join(one: int, other: int) -> None:
+        party = await parties.party_of(one, now) or await parties.create(one, 3, now)
+        await parties.invite(one, other, now)
+        await parties.accept(other, party.party_id, now)
 
     async def play(one: int) -> None:
         party = await parties.party_of(one, now)
@@ -333,7 +339,7 @@ async def test_whatever_players_do_a_party_has_one_leader_its_limit_and_claims_f
         if party is not None:
             await parties.queue(party.leader, MODE, now)
 
-    for _ in range(120):
+    for _ in range(50):
         steps = await asyncio.gather(*(step() for _ in range(3)), return_exceptions=True)
         assert all(isinstance(each, PartyError | IndexError | None) for each in steps), steps
         seen: dict[UUID, Party] = {}
