@@ -21,11 +21,24 @@ from meta_service.store import apply as applying
 from meta_service.store.apply import apply
 from meta_service.store.season_sums import SeasonRecord, follow_table
 from meta_service.store.store import Store
+from meta_service.writebehind.worker import WriteBehind
 from rewards.progression import rules
-from tests.meta_service.conftest import SEASONS, Backend, Clock, drain, new_match, result, running, season
+from tests.meta_service.conftest import (
+    SEASONS,
+    Backend,
+    Clock,
+    drain,
+    drained,
+    new_match,
+    result,
+    running,
+    season,
+    working,
+)
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_parties import refused
 from tests.meta_service.writebehind.test_worker import MATCH, NOW_S, commit
+from tests.waiting import until
 
 SEASON = "century"
 NOW_MS = 1_700_000_000_000  # 2023-11-14T22:13:20Z
@@ -353,3 +366,51 @@ async def test_matches_wait_for_the_store(backend: Backend) -> None:
     backend.app.state.context.history._store._presence.away = True
     with pytest.raises(MetaUnavailableError):
         await backend.client.matches(login.session_token)
+
+
+async def test_results_that_an_earlier_releases_worker_stores_are_shown_while_its_boards_are_there(
+    backend: Backend, redis: Redis, store: asyncpg.Connection
+) -> None:
+    login = await backend.login()
+    await drain(backend)  # the seasons are summed up
+    assert (await backend.client.leaderboard(login.session_token)).total == 0  # and the boards built
+    (board, *_) = keys.older_boards(SEASON)
+    await redis.zadd(board, {str(login.player_id): 7})
+    await store.execute(
+        "INSERT INTO season_records (season, player_id, matches, wins, kills, stored_at)"
+        " VALUES ($1, $2, 1, 0, 7, to_timestamp($3))",
+        *(SEASON, login.player_id, backend.clock.wall()),
+    )
+
+    async def shown() -> bool:
+        found = await backend.client.leaderboard(login.session_token)
+        return lines(found) == [(1, login.player_id, 7)]
+
+    async with working(backend.settings, backend.clock):
+        await until(shown, "the worker looks for what others have stored")
+    assert 0 < await redis.ttl(board) <= 3600
+
+
+async def test_a_worker_goes_by_another_table_when_it_is_told_to(
+    backend: Backend, redis: Redis, store: asyncpg.Connection
+) -> None:
+    login = await backend.login()
+    await play(backend, [login], [5])
+    stop, worker = (
+        asyncio.Event(),
+        WriteBehind(redis, backend.settings.store_url, "w", backend.clock, seasons=SEASONS),
+    )
+    working_task = asyncio.create_task(worker.run(stop))
+    await drained(backend)
+    worker.go_by(Seasons([season("other", "2000-01-01", "2100-01-01")]))
+
+    async def summed_up() -> bool:
+        return bool(await store.fetchval("SELECT 1 FROM season_records WHERE season = 'other'"))
+
+    await until(summed_up, "the other season has the results")
+    await play(backend, [login], [2])
+    await drained(backend)
+    stop.set()
+    await working_task
+    rows = await store.fetch("SELECT season, kills FROM season_records ORDER BY season")
+    assert [tuple(row) for row in rows] == [("century", 5), ("other", 7)]
