@@ -67,8 +67,8 @@ class WriteResult:
             another wish; ``mismatch``: the party is complete without it, or its players ask for something
             else; ``party-changed``: it is another one than that which queued; ``party-claim-used``: it
             has queued with this claim before; ``party-queued``: the player's party queues, and this ticket
-            is not for it; ``in-match``: the player is checked out for a match; ``logged-out``: the player's session
-            was ended.
+            is not for it; ``in-match``: the player is checked out for a match; ``logged-out``: the
+            player's session was ended.
         ticket_id: the player's ticket.
         held: where a player is who is in a match.
     """

@@ -2,8 +2,9 @@
 
 The leader queues the party for a mode, which gives it a claim: a statement of who is in it and what they
 play, signed by this service. Every member reads it and makes a ticket of their own with it, so the matchmaker
-knows the members without asking. Whoever joins, leaves, is removed, is not ready any more or logs out voids the
-claim in the same step, and the stream of party changes tells the matchmaker, which takes the tickets back.
+knows the members without asking. Whoever joins, leaves, is removed, is not ready any more or logs out voids
+the claim in the same step, and the stream of party changes tells the matchmaker, which takes the tickets
+back.
 """
 
 from __future__ import annotations

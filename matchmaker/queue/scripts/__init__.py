@@ -36,8 +36,8 @@ KEYS = {
     "counters": f"{TAG}:counters",  # hash, counters
     "wait": f"{TAG}:counters:wait",  # hash, histogram bucket → tickets
     "latency": f"{TAG}:counters:latency",  # hash, histogram bucket → tickets
-    # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each; of one with a claim also
-    # claim, "p:" + player id for each, and void: why no more come
+    # + party: hash, what its tickets agree on, how many have come, "t:" + ticket id for each; of one with a
+    # claim also claim, "p:" + player id for each, and void: why no more come
     "party": f"{TAG}:party:",
     "gathering": f"{TAG}:gathering",  # sorted set, parties with a claim that wait for members, by until when
     # + mode: hash, match id → tickets whose players accepted; below 0: one said no, or it is being closed
