@@ -19,6 +19,7 @@ from meta_service.domain.wardrobe import Wardrobe
 from meta_service.errors import (
     BannedError,
     LoadoutError,
+    LoginLinkError,
     MatchClosedError,
     MetaError,
     StoreUnavailableError,
@@ -58,6 +59,7 @@ class Players:
 
         Works while the store does not answer, too. Raises MetaError when every candidate id is taken.
         """
+        was_its_own = False
         for player_id in candidates:
             player = await self.cache.player(player_id)
             created = False
@@ -67,6 +69,11 @@ class Players:
                 owner = player.device
             if owner == device.hex():
                 return player_id, created
+            was_its_own |= owner == ""
+        if was_its_own:
+            raise LoginLinkError(
+                409, "deleted-too-often", "accounts of this login were deleted too often lately: use another"
+            )
         raise MetaError("every candidate id of a device belongs to other devices")
 
     async def profile(self, player_id: int, now: float) -> PlayerRecord:

@@ -44,11 +44,20 @@ PSEUDONYMOUS = {
 """Table → the column in which the pseudonym (``$2``) takes the player's place, and one that becomes null."""
 
 
+# The request is on the house's entry of each transfer, too.
+_OTHER_SIDES = """
+    UPDATE ledger AS other SET request_id = NULL FROM ledger AS own
+    WHERE own.account = $1 AND other.entry_no BETWEEN own.entry_no AND own.entry_no + 64
+        AND other.transfer_id = own.transfer_id AND other.account <= 0
+"""
+
+
 def _statement() -> str:
     parts = [f"DELETE FROM {table} WHERE {whose}" for table, whose in DELETED.items()]
     for table, (holder, emptied) in PSEUDONYMOUS.items():
         also = f", {emptied} = NULL" if emptied else ""
         parts.append(f"UPDATE {table} SET {holder} = $2{also} WHERE {holder} = $1")
+    parts.append(_OTHER_SIDES)
     steps = ", ".join(f"step_{number} AS ({part})" for number, part in enumerate(parts))
     return f"WITH player AS (SELECT $1::bigint, $2::bigint), {steps} SELECT true"
 

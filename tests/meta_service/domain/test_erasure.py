@@ -13,7 +13,7 @@ from launchday.identity import OPERATOR
 from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.client import MetaClient, Session
-from meta_service.domain import erasure, export
+from meta_service.domain import accounts, erasure, export
 from meta_service.errors import StoreUnavailableError
 from meta_service.store.erase import DELETED, PSEUDONYMOUS
 from meta_service.writebehind.erasures import LeftErasures
@@ -159,6 +159,7 @@ async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
     assert (left["pseudonym"], left["login_name"], left["logins"]) == (None, None, None)
     assert await books(store) == [0, 0, 0]
     assert await store.fetchval("SELECT count(*) FROM ledger") == rows
+    assert await store.fetchval("SELECT count(request_id) FROM ledger") == 0
 
     client = backend.client
     assert await client.friends(friend.session_token) == []
@@ -255,6 +256,18 @@ async def test_a_deletion_that_was_killed_at_any_step_is_finished_by_a_worker(
     assert await books(store) == [0, 0, 0]
     assert await store.fetchval("SELECT finished_at IS NOT NULL AND pseudonym IS NULL FROM erasures")
     assert (await redis.hgetall(keys.player(login.player_id))).keys() == {"erased", "session_state", "loaded"}
+
+
+async def test_a_device_whose_accounts_are_deleted_again_and_again_is_told_so(backend: Backend) -> None:
+    seen = set()
+    for _ in range(accounts.CANDIDATES):
+        login = await backend.client.login_device("a-restless-phone")
+        assert login.created
+        seen.add(login.player_id)
+        await backend.client.delete_account(login.session_token)
+    assert len(seen) == accounts.CANDIDATES
+    with refused("deleted-too-often"):
+        await backend.client.login_device("a-restless-phone")
 
 
 async def test_while_the_store_is_away_nobody_is_deleted(settings: Settings, clock: Clock) -> None:

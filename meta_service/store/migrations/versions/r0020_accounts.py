@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from meta_service.store.migrations.locks import briefly
+
 revision = "r0020_accounts"
 down_revision: str | None = "r0019_progress_gives"
 branch_labels: tuple[str, ...] | None = None
@@ -46,7 +48,8 @@ TABLES = {
         region     text        NOT NULL,
         stored_at  timestamptz NOT NULL
     """,
-    # Pseudonym, name and lists: what the job still needs; null once it is done. Cleaned: regions whose cache is.
+    # Pseudonym, name and lists: what the job still needs; null once it is done. Cleaned: regions whose cache
+    # is.
     "erasures": """
         player_id    bigint      PRIMARY KEY,
         asked_by     text        NOT NULL,
@@ -75,11 +78,11 @@ INDEXES = (
 BOOKS = {"ledger": "account", "item_movements": "player_id", "operator_actions": "player_id"}
 """Append-only table → the column that names a player."""
 
-FUNCTIONS = {
-    # The one change that a book takes: the player of a row becomes the pseudonym that the deletion gave them,
-    # and the request, by which logs name the player, goes.
-    "book_takes_pseudonyms ()": """
-    CREATE FUNCTION book_takes_pseudonyms() RETURNS trigger LANGUAGE plpgsql AS $$
+# The one change that a book takes: the player of a row becomes the pseudonym that the deletion gave them, and
+# the request, by which logs name the player, goes, on both sides of a transfer (whose entries lie next to
+# each other, but for those of others who booked at the same moment).
+TAKES_PSEUDONYMS = """
+    CREATE OR REPLACE FUNCTION book_takes_pseudonyms() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
         holder text := TG_ARGV[0];
         was jsonb := to_jsonb(OLD);
@@ -92,10 +95,21 @@ FUNCTIONS = {
             )
         THEN
             RETURN NEW;
+        ELSIF TG_TABLE_NAME = 'ledger' AND was - 'request_id' = becomes - 'request_id'
+            AND NEW.request_id IS NULL AND EXISTS (
+                SELECT FROM ledger AS other JOIN erasures ON other.account IN (erasures.player_id, pseudonym)
+                WHERE other.entry_no
+                        BETWEEN (was->>'entry_no')::bigint - 64 AND (was->>'entry_no')::bigint
+                    AND other.transfer_id = (was->>'transfer_id')::uuid AND pseudonym IS NOT NULL
+            )
+        THEN
+            RETURN NEW;
         END IF;
         RAISE EXCEPTION '% is append-only: write another row', TG_TABLE_NAME;
     END $$
-    """,
+    """
+
+FUNCTIONS = {
     # Makes the next version of a player's account, and returns it (ms, or one more than the last).
     "account_changed (bigint, double precision, text)": """
     CREATE FUNCTION account_changed(player bigint, at_s double precision, from_region text)
@@ -282,38 +296,42 @@ FUNCTIONS = {
 
 
 def upgrade() -> None:
-    """Create tables and functions; let the books take pseudonyms."""
+    """Let the books take pseudonyms; create tables and functions."""
+    briefly(TAKES_PSEUDONYMS)
+    for book, holder in BOOKS.items():
+        # The narrow way first, then the wide one is left: at no moment is a book open.
+        briefly(
+            f"CREATE OR REPLACE TRIGGER {book}_takes_pseudonyms BEFORE UPDATE ON {book}"
+            f" FOR EACH ROW EXECUTE FUNCTION book_takes_pseudonyms('{holder}')",
+            _append_only(book, "DELETE OR TRUNCATE"),
+        )
     for name, columns in TABLES.items():
         op.execute(f"CREATE TABLE {name} ({columns})")
     for index in INDEXES:
         op.execute(index)
     for definition in FUNCTIONS.values():
         op.execute(definition)
-    for book, holder in BOOKS.items():
-        # The narrow way first, then the wide one is left: at no moment is a book open.
-        op.execute(
-            f"CREATE TRIGGER {book}_takes_pseudonyms BEFORE UPDATE ON {book}"
-            f" FOR EACH ROW EXECUTE FUNCTION book_takes_pseudonyms('{holder}')"
-        )
-        op.execute(
-            f"CREATE OR REPLACE TRIGGER {book}_append_only BEFORE DELETE OR TRUNCATE ON {book}"
-            f" FOR EACH STATEMENT EXECUTE FUNCTION {_guard(book)}()"
-        )
 
 
 def downgrade() -> None:
-    """Drop them: players go back to their default names and first devices; who was deleted may come back."""
+    """Drop names' keys, linked devices and platforms, and who was deleted: names may be taken twice, players
+    log in by their first device alone, and a deletion that is not finished stays so.
+    """
     for book in BOOKS:
-        op.execute(
-            f"CREATE OR REPLACE TRIGGER {book}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {book}"
-            f" FOR EACH STATEMENT EXECUTE FUNCTION {_guard(book)}()"
+        briefly(
+            _append_only(book, "UPDATE OR DELETE OR TRUNCATE"),
+            f"DROP TRIGGER IF EXISTS {book}_takes_pseudonyms ON {book}",
         )
-        op.execute(f"DROP TRIGGER {book}_takes_pseudonyms ON {book}")
     for signature in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION {signature}")
+    op.execute("DROP FUNCTION book_takes_pseudonyms()")
     for name in reversed(TABLES):
         op.execute(f"DROP TABLE {name}")
 
 
-def _guard(book: str) -> str:
-    return "ledger_is_append_only" if book == "ledger" else "book_is_append_only"
+def _append_only(book: str, changes: str) -> str:
+    guard = "ledger_is_append_only" if book == "ledger" else "book_is_append_only"
+    return (
+        f"CREATE OR REPLACE TRIGGER {book}_append_only BEFORE {changes} ON {book}"
+        f" FOR EACH STATEMENT EXECUTE FUNCTION {guard}()"
+    )
