@@ -151,6 +151,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="launchday-upgrade-") as name:
         folder = Path(name)
         older, newer = install(old, folder / "release"), Release()
+        schemas = {"old_schema": older.head, "new_schema": newer.head}
         compile_kernels(console.print, FLOOD_PARTS)
         older.run("-m", "launchday.cli", "compile")
         for fleet in fleets:
@@ -168,8 +169,7 @@ def run(
                 stack.stop()
     return {
         "bench": "upgrade",
-        "old_schema": older.head,
-        "new_schema": newer.head,
+        **schemas,
         **{name: sum(one[name] for one in runs.values()) for name in ("failed_requests", "players_lost")},
         "ledger_balanced": all(one["ledger_balanced"] for one in runs.values()),
         **runs,
