@@ -380,9 +380,19 @@ def _player_tables(player: PlayerStatus) -> list[Any]:
         ),
         ("balances", ", ".join(f"{amount} {currency}" for currency, amount in player.balances.items())),
         ("items", ", ".join(f"{item} × {count}" for item, count in player.items.items())),
+        ("season pass", _pass(player)),
     ):
         facts.add_row(Text(name, "bold"), data(value))
     return [facts, *([_bans_table(player.bans)] if player.bans else [])]
+
+
+def _pass(player: PlayerStatus) -> str:
+    """How far the player has come in the season's pass."""
+    season = player.progress and player.progress.season
+    if not season:
+        return ""
+    given = sum(tier.given for tier in season.tiers)
+    return f"{season.name}: {season.xp} points, {given} of {len(season.tiers)} tiers given"
 
 
 def _bans_table(bans: list[Ban]) -> Any:

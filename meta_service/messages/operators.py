@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from meta_service.messages.base import END, Message, PlayerId, check_encodable
 from meta_service.messages.players import Lease, Skill
+from meta_service.messages.progress import Progress
 
 LATEST_END = 253_402_300_800.0  # the year 10000: whoever means later means for good
 
@@ -81,6 +82,7 @@ class PlayerStatus(Message, frozen=True):
     bans: Annotated[list[Ban], Meta(description="The newest first.")]
     balances: dict[str, int]
     items: Annotated[dict[str, int], Meta(description="Pieces owned, by item.")]
+    progress: Progress | None = None
 
 
 class OperatorAction(Message, frozen=True):

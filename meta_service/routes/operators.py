@@ -53,6 +53,7 @@ async def show(player_id: OtherPlayer, _: Viewer, context: InContext) -> PlayerS
         bans=bans,
         balances=balances,
         items={item["item_id"]: item["quantity"] for item in items},
+        progress=await context.progress.of(player_id, context.clock.wall()),
     )
 
 
