@@ -27,12 +27,13 @@ from loadtest.chaos.operation_log import OperationLog
 from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError, PlayerCommit, Session
 from meta_service.store.catalogue import Item
 
+PRICE = 7  # coins, of a crate
 CRATE = Item(
     item_id="chaos-crate",
     kind="consumable",
     title="Crate",
     currency="coins",
-    price=7,
+    price=PRICE,
     stock=10**9,
     max_owned=10**9,
     refundable_s=10**6,
@@ -119,7 +120,7 @@ class MetaLoad:
             self._log.acknowledged("refund", player=player, purchase=purchase)
 
     async def _fund(self, player: int) -> None:
-        key, amount = f"{self._random.getrandbits(96):024x}", 5 * CRATE.price
+        key, amount = f"{self._random.getrandbits(96):024x}", 5 * PRICE
         self._log.sent("grant", player=player, key=key, amount=amount)
         await self._until_answered(lambda: self._client.grant(key, player, "coins", amount, "chaos"))
         self._log.acknowledged("grant", player=player, key=key, amount=amount)
