@@ -21,7 +21,7 @@ import structlog
 from launchday.clock import Clock
 from launchday.telemetry import request_id
 from meta_service.cache import keys
-from meta_service.domain.leaderboards import BOARDS
+from meta_service.domain import leaderboards
 from meta_service.domain.players import Players
 from meta_service.store.erase import ERASE
 
@@ -35,7 +35,8 @@ MAX_DUE = 100  # a turn of a worker's
 _BEGIN = "SELECT begun FROM erasure_begin($1, $2, $3, $4, $5, $6)"
 _READ = """
 SELECT pseudonym, login_name, coalesce(logins, '{}') AS logins, coalesce(others, '{}') AS others,
-    coalesce(seasons, '{}') AS seasons, $2 = ANY (cleaned) AS is_cleaned, stored_at IS NOT NULL AS is_stored,
+    ARRAY(SELECT unnest(seasons) UNION SELECT season FROM season_windows) AS seasons,
+    $2 = ANY (cleaned) AS is_cleaned, stored_at IS NOT NULL AS is_stored,
     finished_at IS NOT NULL AS is_finished
 FROM erasures WHERE player_id = $1
 """
@@ -172,10 +173,8 @@ class Erasures:
         for key in own:
             pipeline.delete(key)
         pipeline.zrem(keys.UNSETTLED, str(player_id))
-        for season in left["seasons"]:
-            for board in BOARDS:
-                pipeline.zrem(keys.board(season, board), str(player_id))
         await pipeline.execute()
+        await leaderboards.remove(self._redis, left["seasons"], player_id)
 
     async def _decline_all(self, player_id: int) -> None:
         """Take the player's name out of the parties that have invited them."""

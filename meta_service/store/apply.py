@@ -212,7 +212,7 @@ RECORDS = f"""
         JOIN unnest($2::text[], $3::timestamptz[], $4::timestamptz[]) AS seasons (season, starts_at, ends_at)
             ON to_timestamp(coalesce(player->>6, player->>2)::bigint / 1000.0) >= starts_at
             AND to_timestamp(coalesce(player->>6, player->>2)::bigint / 1000.0) < ends_at
-    )
+    ) AND player_id NOT IN (SELECT player_id FROM erasures)
 """
 
 Changes = Mapping[str, Sequence[str]]

@@ -11,11 +11,13 @@ from redis.asyncio import Redis
 
 from launchday.identity import OPERATOR
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache import keys, ranking
 from meta_service.client import MetaClient, Session
 from meta_service.domain import accounts, erasure, export
+from meta_service.domain.leaderboards import BOARDS, publish
 from meta_service.errors import StoreUnavailableError
 from meta_service.store.erase import DELETED, PSEUDONYMOUS
+from meta_service.store.season_sums import SeasonRecord
 from meta_service.writebehind.erasures import LeftErasures
 from tests.meta_service.conftest import Backend, Clock, drain, new_match, result, running
 from tests.meta_service.domain.test_accounts import NOBODY
@@ -105,6 +107,12 @@ async def named_in_cache(redis: Redis, player_id: int, *words: str) -> set[str]:
     return found
 
 
+async def is_on_a_board(redis: Redis, player_id: int) -> bool:
+    """Whether a board of the season has the player."""
+    scores = [await redis.zscore(keys.board("century", b), ranking.member(player_id)) for b in BOARDS]
+    return scores != [None] * len(BOARDS)
+
+
 async def books(store: asyncpg.Connection) -> list[Any]:
     """What has to hold of money and items, whoever was deleted."""
     return [
@@ -146,8 +154,10 @@ async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
         *("name_keys", "newer_events", "purchase_outbox")
     }
     rows = await store.fetchval("SELECT count(*) FROM ledger")
+    assert await is_on_a_board(redis, login.player_id)
     deletion = await backend.client.delete_account(login.session_token)
     assert (deletion.deleted, deletion.finished) == (True, True)
+    assert not await is_on_a_board(redis, login.player_id)
 
     assert await named_in(store, login.player_id) == {"erasures"}
     # Streams and matches are over within an hour.
@@ -197,6 +207,7 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
     assert [refusal.player_id for refusal in commit.refused] == [login.player_id]
     await drain(backend)
     assert await named_in(store, login.player_id) == {"erasures"}
+    assert not await is_on_a_board(redis, login.player_id)
     counters = await backend.client.counters()
     assert counters.checkouts == counters.commits + counters.expired + counters.closed + counters.open
     # What was under way meanwhile is swept after a minute, and every day.
@@ -204,11 +215,13 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
         await store.execute(
             "INSERT INTO progression (player_id, xp, level) VALUES ($1, 1, 1)", login.player_id
         )
+        await publish(redis, [SeasonRecord("century", login.player_id, 1, 1, 1)])
         await left.go_on()
         assert await named_in(store, login.player_id) == {"erasures", "progression"}
         clock.advance(wait_s)
         await left.go_on()
         assert await named_in(store, login.player_id) == {"erasures"}
+        assert not await is_on_a_board(redis, login.player_id)
     clock.advance(erasure.KEPT_S)
     await left.go_on()
     await left.go_on()
