@@ -24,6 +24,8 @@ from loadtest.chaos.evidence import Evidence, Rule
 from loadtest.chaos.match_rules import MATCH_RULES
 from loadtest.chaos.operation_log import Operation, read_operations, select_operations
 
+BOARD_TIME_BITS = 33  # of a board's number: behind the sum stands when it was reached
+
 
 async def loadouts_are_stored(evidence: Evidence) -> list[str]:
     """Every acknowledged loadout, or a newer one of the same player, is in the store."""
@@ -198,9 +200,9 @@ async def the_counters_balance(evidence: Evidence) -> list[str]:
         "SELECT coalesce(sum(matches), 0) AS commits, coalesce(sum(kills), 0) AS kills FROM season_records"
     )
     shown = 0
-    for key in await evidence.cache.keys("{meta}:board:*:kills"):
+    for key in await evidence.cache.keys("{meta}:ranked:*:kills"):
         scores = await cast(Any, evidence.cache.zrange(key, 0, -1, withscores=True))
-        shown += sum(int(score) for _, score in scores)
+        shown += sum(-int(value) >> BOARD_TIME_BITS for _, value in scores)
     facts = [
         (
             count["checkouts"] == count["commits"] + count["expired"] + still_open,
