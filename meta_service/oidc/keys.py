@@ -155,7 +155,10 @@ class PlatformKeys:
                 body += part
                 if len(body) > MAX_BYTES:
                     raise ValueError(f"{url} gave more than {MAX_BYTES} bytes")
-        content = json.loads(body)
+        try:
+            content = json.loads(body)
+        except RecursionError as error:
+            raise ValueError(f"{url} gave JSON that is nested too deeply") from error
         if not isinstance(content, dict):
             raise ValueError(f"{url} gave no JSON object")
         return content
@@ -178,8 +181,10 @@ def _read(document: Mapping[str, Any]) -> tuple[_Key, ...]:
 
 
 def _usable(parts: Mapping[str, Any], algorithm: Algorithm) -> Any:
-    """PyJWT's form of a key; None where it is broken, too short, or for another algorithm."""
-    if parts.get("alg", algorithm) != algorithm:
+    """PyJWT's form of a key; None where it is broken, too short, for another algorithm, or where its private
+    part was published: whoever read it can sign for anybody.
+    """
+    if parts.get("alg", algorithm) != algorithm or "d" in parts:
         return None
     try:
         key = jwt.PyJWK(dict(parts), algorithm=algorithm).key

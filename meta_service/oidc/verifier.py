@@ -132,9 +132,11 @@ def _check_names(claims: Mapping[str, Any], platform: Platform, nonce: str | Non
     audiences = [given] if isinstance(given, str) else given if isinstance(given, list) else []
     if not any(isinstance(one, str) and one in platform.audience for one in audiences):
         raise PlatformTokenError("the token is for another application")
+    # One that is for others as well, or was given to another, could have been sent here by them.
     party = claims.get("azp")
-    if party is not None and len(audiences) > 1 and party not in platform.audience:
-        raise PlatformTokenError("the token was given to another application")
+    alone = all(one in platform.audience for one in audiences)
+    if party not in platform.audience and not (party is None and alone):
+        raise PlatformTokenError("the token was given to another application, or does not say to which (azp)")
     if nonce is None and platform.nonce == "needed":
         raise PlatformTokenError("give the nonce with which the token was asked for")
     if nonce is not None and claims.get("nonce") != nonce:

@@ -33,6 +33,7 @@ class Issuer:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.broken = False
+        self.text = ""  # in the place of what it would answer
         self.discovery: dict[str, Any] = {}
         self.keys = [public(name, key, name.lower()) for name, key in KEYS.items()]
         issuer = self
@@ -43,7 +44,7 @@ class Issuer:
                 body = {"keys": issuer.keys} if self.path == "/keys" else issuer.discovery
                 self.send_response(500 if issuer.broken else 200)
                 self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
+                self.wfile.write((issuer.text or json.dumps(body)).encode())
 
             def log_message(self, *_: Any) -> None:
                 pass

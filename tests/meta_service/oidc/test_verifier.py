@@ -59,7 +59,7 @@ async def verifier(issuer: Issuer, clock: Clock) -> AsyncIterator[PlatformVerifi
 
 @pytest.mark.parametrize("algorithm", KEYS)
 async def test_a_token_says_whose_it_is(verifier: PlatformVerifier, issuer: Issuer, algorithm: str) -> None:
-    token = issuer.token(NOW, algorithm, nonce="once", aud=["another", "my-other-game"])
+    token = issuer.token(NOW, algorithm, nonce="once", aud=["another", "my-other-game"], azp="my-other-game")
     for nonce in (None, "once"):
         found = await verifier.verify("example", token, nonce, NOW)
         assert found == PlatformIdentity(issuer.url, "nina")
@@ -106,6 +106,9 @@ async def test_forged_and_stale_tokens_are_refused(verifier: PlatformVerifier, i
         "another audience": issuer.token(NOW, aud="another-game"),
         "no audience": issuer.token(NOW, aud=None),
         "given to another": issuer.token(NOW, aud=["my-game", "another"], azp="another"),
+        "for another as well": issuer.token(NOW, aud=["my-game", "another"]),
+        "given to another, for us": issuer.token(NOW, azp="another"),
+        "given to a number": issuer.token(NOW, azp=5),
         "another issuer": issuer.token(NOW, iss="https://accounts.example.org"),
         "issuer with a slash": issuer.token(NOW, iss=f"{issuer.url}/"),
         "over": issuer.token(NOW - 700),
@@ -198,12 +201,19 @@ async def test_keys_that_cannot_be_trusted_are_left_out(
 ) -> None:
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     for_sealing = {**public("RS256", KEYS["RS256"], "sealing"), "use": "enc"}
-    issuer.keys = [public("RS256", short, "short"), for_sealing, {"kty": "RSA", "kid": "broken"}, "nonsense"]  # type: ignore[list-item]
+    private = ALGORITHMS["RS256"].to_jwk(KEYS["RS256"], as_dict=True) | {"kid": "private"}
+    broken = {"kty": "RSA", "kid": "broken"}
+    issuer.keys = [public("RS256", short, "short"), for_sealing, broken, private, "nonsense"]  # type: ignore[list-item]
     with pytest.warns(jwt.InsecureKeyLengthWarning):
         token = issuer.token(NOW, key=short, kid="short")
-    for one in (token, issuer.token(NOW, kid="sealing"), issuer.token(NOW, kid="broken")):
+    for one in (token, *(issuer.token(NOW, kid=kid) for kid in ("sealing", "broken", "private"))):
         with pytest.raises(PlatformTokenError):
             await verifier.verify("example", one, None, NOW)
+    issuer.text = "[" * 100_000  # no parser follows it to its end
+    clock.at += keys.REFETCH_S
+    with pytest.raises(IssuerUnavailableError):
+        await verifier.verify("example", issuer.token(NOW, kid="new"), None, NOW)
+    issuer.text = ""
     issuer.discovery["jwks_uri"] = "http://192.0.2.1/keys"
     clock.at += keys.REFETCH_S
     with pytest.raises(IssuerUnavailableError):
