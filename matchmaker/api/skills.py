@@ -49,6 +49,7 @@ class PlayerSkills:
         refused: why there is nothing of these players.
         banned: why those are kept out who are banned, and until when (Unix seconds; None: for good).
         queued: the claim with which the party of these players queues.
+        void: the claim with which a party of these players queued before it changed.
         blocked: whom these players block, where that was asked.
     """
 
@@ -58,6 +59,7 @@ class PlayerSkills:
     refused: dict[int, str] = field(default_factory=dict)
     banned: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     queued: dict[int, str] = field(default_factory=dict)
+    void: dict[int, str] = field(default_factory=dict)
     blocked: dict[int, list[int]] = field(default_factory=dict)
 
     def add(self, other: PlayerSkills) -> None:
@@ -68,6 +70,7 @@ class PlayerSkills:
         self.refused.update(other.refused)
         self.banned.update(other.banned)
         self.queued.update(other.queued)
+        self.void.update(other.void)
         self.blocked.update(other.blocked)
 
 
@@ -106,6 +109,7 @@ class MetaSkills:
             set(answer.logged_out),
             banned={player_id: (ban.reason, ban.ends_at) for player_id, ban in answer.banned.items()},
             queued={player_id: str(claim) for player_id, claim in answer.queued.items()},
+            void={player_id: str(claim) for player_id, claim in answer.void.items()},
             blocked=answer.blocked,
         )
 

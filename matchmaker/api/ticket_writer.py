@@ -218,7 +218,7 @@ class TicketWriter:
                 _answer(pending, WriteResult("logged-out", ticket.ticket_id))
             elif (held := known.held.get(ticket.player_id)) is not None and not pending.despite_match:
                 _answer(pending, WriteResult("in-match", ticket.ticket_id, held))
-            elif ticket.party_until and _is_of_another(ticket, known.queued):
+            elif ticket.party_until and _is_void(ticket, known):
                 _answer(pending, WriteResult("party-changed", ticket.ticket_id))
             else:
                 writing.append(pending)
@@ -301,10 +301,12 @@ def _write_result(ticket: Ticket, answer: tuple[bytes, bytes] | int) -> WriteRes
     return WriteResult(cast(WriteOutcome, outcome.decode()), UUID(ticket_id.decode()))
 
 
-def _is_of_another(ticket: Ticket, queued: Mapping[int, str]) -> bool:
+def _is_void(ticket: Ticket, known: PlayerSkills) -> bool:
     """Whether a ticket's claim is not that with which its player's party queues now."""
-    now = queued.get(ticket.player_id)
-    return now is not None and ticket.party != CLAIM_PREFIX + now
+    now, void = known.queued.get(ticket.player_id), known.void.get(ticket.player_id)
+    if now is not None:
+        return ticket.party != CLAIM_PREFIX + now
+    return void is not None and ticket.party == CLAIM_PREFIX + void
 
 
 def _row(ticket: Ticket, queued: Mapping[int, str]) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class TicketFacts(NamedTuple):
         logged_out: whether their session was ended, or the player was deleted.
         ban: that holds; None: none does.
         queued: the claim with which their party queues; None: it does not, or tickets are made already.
+        void_claim: the claim with which their party queued before it changed, while it would be good; None:
+            there is none.
     """
 
     rating: tuple[float, float]
@@ -66,6 +68,7 @@ class TicketFacts(NamedTuple):
     logged_out: bool
     ban: KeptBan | None
     queued: UUID | None
+    void_claim: UUID | None
 
 
 class Leases:
@@ -218,6 +221,7 @@ class Leases:
             "session_state",
             "ban",
             "queued",
+            "void_claim",
             *("lease_state", "lease_until", "lease_match", "lease_server"),
         ]
         pipeline = self._redis.pipeline(transaction=False)
@@ -230,9 +234,10 @@ class Leases:
                 _held(lease, _ms(now)),
                 session in ("revoked", "erased"),
                 KeptBan.read(ban) if is_banned(ban, now) else None,
-                _queued(queued, _ms(now)) if queued else None,
+                _claim(queued, _ms(now)) if queued else None,
+                _claim(void_claim, _ms(now)) if void_claim else None,
             )
-            for rating, session, ban, queued, *lease in answers
+            for rating, session, ban, queued, void_claim, *lease in answers
         ]
 
     async def expire(self, now: float) -> int:
@@ -249,7 +254,7 @@ class Leases:
                 return total
 
 
-def _queued(kept: str, now_ms: int) -> UUID | None:
+def _claim(kept: str, now_ms: int) -> UUID | None:
     claim, _, until_ms = kept.partition(",")
     return UUID(claim) if int(until_ms) > now_ms else None
 

@@ -73,6 +73,10 @@ class Skills(Message, frozen=True):
         dict[int, UUID],
         Meta(description="Players whose party queues, and the id of the claim that their tickets carry."),
     ] = field(default_factory=dict)
+    void: Annotated[
+        dict[int, UUID],
+        Meta(description="Players who were in a party that queued with this claim, and changed since."),
+    ] = field(default_factory=dict)
     blocked: Annotated[
         dict[int, list[PlayerId]],
         Meta(description="Where it was asked: whom players block; nobody else is named."),

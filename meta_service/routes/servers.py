@@ -58,6 +58,7 @@ async def skills(query: FromBody[SkillsRequest], context: InContext) -> Skills:
         [PlayerId(id_) for id_, each in found if each.logged_out],
         {id_: BannedPlayer(each.ban.reason, each.ban.ends_at) for id_, each in found if each.ban is not None},
         {id_: each.queued for id_, each in found if each.queued is not None},
+        {id_: each.void_claim for id_, each in found if each.void_claim is not None},
         {id_: [PlayerId(other) for other in blocked[id_]] for id_ in blocked if blocked[id_]},
     )
 

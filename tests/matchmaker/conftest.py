@@ -92,6 +92,7 @@ class StubSkills:
     logged_out: set[int] = field(default_factory=set)
     banned: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     queued: dict[int, str] = field(default_factory=dict)
+    void: dict[int, str] = field(default_factory=dict)
     blocked: dict[int, list[int]] = field(default_factory=dict)
     away: bool = False
     calls: int = 0
@@ -108,6 +109,7 @@ class StubSkills:
             self.logged_out.intersection(player_ids),
             banned={player_id: ban for player_id, ban in self.banned.items() if player_id in player_ids},
             queued={player_id: claim for player_id, claim in self.queued.items() if player_id in player_ids},
+            void={player_id: claim for player_id, claim in self.void.items() if player_id in player_ids},
             blocked={id_: others for id_, others in self.blocked.items() if blocks and id_ in player_ids},
         )
 

@@ -14,6 +14,7 @@ local function close_unaccepted(mode, match, ids, late)
       local state, cancel = unpack(redis.call('HMGET', KEY.ticket .. each, 'state', 'cancel'))
       if cancel or state == 'cancelled' then
         reason = cancel_reason(cancel)
+        reason = each ~= id and reason == BY_PLAYER and BY_PARTY or reason
       elseif late and state == 'proposed' then
         reason = reason or 'the match was not accepted in time'
       end

@@ -9,7 +9,7 @@ if owner ~= player then
   return false
 end
 if state == 'searching' then
-  end_searching(mode, 'cancelled', 'cancelled by the player', { id })
+  end_searching(mode, 'cancelled', BY_PLAYER, { id })
   if redis.call('HGET', KEY.ticket .. id, 'state') == 'searching' then
     return 'proposed' -- one of the party has been found a match already
   end

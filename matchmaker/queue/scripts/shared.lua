@@ -30,6 +30,7 @@ local STALE = { err = 'STALE another director has the lease' }
 -- Instead of how many players have accepted a match: one said no; it is being closed (begin_closing.lua).
 local DECLINED, CLOSING = '-1000000', '-2000000'
 local CLAIM_USED = 'used' -- why a party's tickets may not be made; else: how the party has changed
+local BY_PLAYER, BY_PARTY = 'cancelled by the player', 'cancelled by another of the party'
 local MAX_GAP_S = 3 -- an API process attends once a second; one that has not for so long is away
 
 -- Call a command whose arguments may be more than Lua can unpack at once.
@@ -128,7 +129,7 @@ local function end_party(party)
 end
 
 -- End tickets that search, each with its whole party, unless one of the party has been found a match; the
--- director reads it in the stream.
+-- director reads it in the stream. A player whose party another one takes out of the queue reads that.
 local function end_searching(mode, state, reason, ids)
   local views, gone, seen, abandoned = {}, {}, {}, 0
   for _, id in ipairs(ids) do
@@ -147,7 +148,7 @@ local function end_searching(mode, state, reason, ids)
         seen[each] = true
         abandoned = record and abandoned + 1 or abandoned
         views[#views + 1] = each
-        views[#views + 1] = ended_view(each, state, reason)
+        views[#views + 1] = ended_view(each, state, each ~= id and reason == BY_PLAYER and BY_PARTY or reason)
         gone[#gone + 1] = each
       end
     end
@@ -163,7 +164,7 @@ end
 
 -- What is read of a ticket that was cancelled while its match was getting a server.
 local function cancel_reason(cancel)
-  return cancel and cancel ~= '1' and cancel or 'cancelled by the player'
+  return cancel and cancel ~= '1' and cancel or BY_PLAYER
 end
 
 -- Let claimed tickets search again, with their age; those that were cancelled meanwhile end, each with its

@@ -9,7 +9,8 @@
 -- Fields of a party: leader, version, limit, m:<player> = "joined (ms),ready", i:<player> = invited until (ms),
 -- b:<player> = by whom; since it queued last, unless it has changed: claim, claim_mode, claim_until (ms),
 -- claim_version.
--- Whoever is in a party that queues has in the player hash: queued = "claim,until (ms)".
+-- Whoever is in a party that queues has in the player hash: queued = "claim,until (ms)". Once that claim is void:
+-- void_claim = the same, so that no ticket is made with it before the matchmaker has heard of the change.
 local what, now, life, party_id, caller, other = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local CHANGES_KEPT_MS = 3600000 -- longer than any ticket waits
 local MAX_DECLINED = 500 -- players whom one player remembers to have declined
@@ -59,7 +60,10 @@ local function void(why)
     return
   end
   for _, member in ipairs(members()) do
-    redis.call('HDEL', ARGV[9] .. member.id, 'queued')
+    local hash = ARGV[9] .. member.id
+    if redis.call('HDEL', hash, 'queued') == 1 then
+      redis.call('HSET', hash, 'void_claim', state.claim .. ',' .. state.claim_until)
+    end
   end
   redis.call('HDEL', party, 'claim', 'claim_mode', 'claim_until', 'claim_version')
   local entry = redis.call('XADD', KEYS[10], '*', 'claim', state.claim, 'why', why, 'at', ARGV[2])

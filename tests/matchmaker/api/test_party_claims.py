@@ -114,6 +114,9 @@ async def test_a_claim_of_an_earlier_queueing_is_refused_before_its_change_is_to
     skills.queued = {1: str(uuid5(NAMESPACE_OID, "newer"))}
     assert await ask(api_url, 1, {"claim": claim_of("p", (1, 2))}) == (409, "party-changed")
     assert await ask(api_url, 1, {"claim": claim_of("newer", (1, 2))}) == (201, "")
+    skills.void = {2: str(uuid5(NAMESPACE_OID, "newer"))}  # they were removed
+    assert await ask(api_url, 2, {"claim": claim_of("newer", (1, 2))}) == (409, "party-changed")
+    assert await ask(api_url, 2, None) == (201, "")
 
 
 async def test_two_queues_never_share_a_party_whatever_services_call_it(
@@ -131,6 +134,8 @@ async def test_two_queues_never_share_a_party_whatever_services_call_it(
     counters = await client.counters()
     assert counters["queued"] == counters["cancelled"] == 2
     assert counters["searching"] == 0
+    views = [await client.with_token(token_of(n)).read_ticket(made[n - 1]["ticket_id"]) for n in (1, 3)]
+    assert [view.reason for view in views] == ["cancelled by the player", "cancelled by another of the party"]
 
 
 @dataclass

@@ -258,8 +258,10 @@ async def test_who_queues_with_a_party_is_told_to_whoever_asks_for_skills(backen
     ids = [leader.player_id, second.player_id, alone.player_id]
     claim = claim_in(backend, await backend.client.queue_party(leader.session_token, MODE))
     assert (await backend.client.skills(MODE, ids)).queued == dict.fromkeys(ids[:2], claim.claim_id)
-    await backend.client.leave_party(second.session_token)
-    assert (await backend.client.skills(MODE, ids)).queued == {}
+    await backend.client.kick_from_party(leader.session_token, second.player_id)
+    told = await backend.client.skills(MODE, ids)
+    assert told.queued == {}
+    assert told.void == dict.fromkeys(ids[:2], claim.claim_id)
 
 
 async def test_a_flood_of_invitations_is_bounded_and_read_in_one_go(

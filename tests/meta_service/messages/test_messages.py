@@ -45,6 +45,7 @@ def test_ids_that_are_keys_are_text_too() -> None:
         "logged_out": [],
         "banned": {},
         "queued": {},
+        "void": {},
         "blocked": {},
     }
     assert decode(encode(skills), Skills) == skills
