@@ -33,21 +33,22 @@ UPSERT_PROGRESSION = """
     RETURNING player_id, xp, level
 """
 
-# The row lock makes the count right with several consumers, so exactly one of them sees it pass the number
-# that completes it.
+# The row lock makes the count right with several consumers, so exactly one of them finds it high enough and
+# not completed. The row remembers that, because the number that completes it may be changed.
 UPSERT_CHALLENGES = """
     INSERT INTO challenge_progress AS p (player_id, challenge, period, count, completed)
-    SELECT player_id, challenge, period, added, added >= needed
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
-         AS counts (player_id, challenge, period, added, needed)
+    SELECT player_id, challenge, period, added, false
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
+         AS counts (player_id, challenge, period, added)
     WHERE player_id NOT IN (SELECT player_id FROM erasures)
-    ON CONFLICT (player_id, challenge, period) DO UPDATE SET
-        count = p.count + excluded.count,
-        completed = p.completed OR p.count + excluded.count >= (
-            SELECT needed FROM unnest($2::text[], $5::bigint[]) AS needs (challenge, needed)
-            WHERE needs.challenge = p.challenge LIMIT 1
-        )
-    RETURNING player_id, challenge, period, count
+    ON CONFLICT (player_id, challenge, period) DO UPDATE SET count = p.count + excluded.count
+    RETURNING player_id, challenge, period, count, completed
+"""
+
+COMPLETE_CHALLENGES = """
+    UPDATE challenge_progress AS p SET completed = true
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS done (player_id, challenge, period)
+    WHERE (p.player_id, p.challenge, p.period) = (done.player_id, done.challenge, done.period)
 """
 
 # Returns whom it has taken to another tier, by the thresholds of today.

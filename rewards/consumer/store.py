@@ -284,17 +284,18 @@ class Store:
             [challenges[index].name for _, index, _ in places],
             [period for _, _, period in places],
             [effects.challenge_counts[place] for place in places],
-            [challenges[index].count for _, index, _ in places],
         )
-        index_of = {challenge.name: index for index, challenge in enumerate(challenges)}
+        by_name = {challenge.name: challenge for challenge in challenges}
         due: list[Due] = []
-        for row in rows:
-            index = index_of[row["challenge"]]
-            challenge = challenges[index]
-            before = row["count"] - effects.challenge_counts[row["player_id"], index, row["period"]]
-            if before < challenge.count <= row["count"]:
-                effects.credit(row["player_id"], challenge.xp, challenge.season)
-                due += gives.challenge_due(row["player_id"], challenge, row["period"])
+        done: list[tuple[int, str, str]] = []
+        for player_id, name, period, count, was_completed in rows:
+            challenge = by_name[name]
+            if not was_completed and count >= challenge.count:
+                done.append((player_id, name, period))
+                effects.credit(player_id, challenge.xp, challenge.season)
+                due += gives.challenge_due(player_id, challenge, period)
+        if done:
+            await connection.execute(statements.COMPLETE_CHALLENGES, *zip(*done, strict=True))
         return due
 
     async def _store_seasons(self, connection: Any, effects: Effects, seasons: Sequence[Season]) -> list[Due]:

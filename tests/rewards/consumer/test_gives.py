@@ -130,6 +130,32 @@ async def test_a_challenge_gives_once_a_period(store: Store, filled_url: str) ->
     ]
 
 
+async def test_a_challenge_whose_number_is_changed_is_completed_once_a_period(
+    store: Store, filled_url: str
+) -> None:
+    def needing(count: int) -> Rules:
+        return own_rules(challenges=[{**DAILY, "count": count, "per": "ever"}])
+
+    def shot(killer: int) -> Envelope:
+        return kill(
+            source_of(1), now_s=NOW_S, tick=1, killer_id=killer, victim_id=9, weapon="rifle", distance_m=1.0,
+            killer_at=(0, 0), victim_at=(1, 1),
+        )  # fmt: skip
+
+    store.go_by(needing(4))
+    await apply(store, *(shot(1) for _ in range(3)))
+    store.go_by(needing(2))
+    await apply(store, shot(1), shot(2), shot(2))
+    assert await coins(filled_url) == {1: 5, 2: 5}
+    store.go_by(needing(4))
+    await apply(store, shot(2), shot(2))
+    assert await coins(filled_url) == {1: 5, 2: 5}
+    kill_xp = own_rules().xp.kill
+    assert await query(filled_url, "SELECT player_id, xp FROM progression WHERE kills > 0 ORDER BY 1") == [
+        (player, 4 * kill_xp + 1) for player in (1, 2)
+    ]
+
+
 async def test_consumers_and_catch_ups_side_by_side_give_everything_once(filled_url: str) -> None:
     stores = [Store(filled_url, "rewards", own_rules(), LETTERS) for _ in range(3)]
     follower = RulesFollower(stores[0], own_rules, SystemClock(), lambda given: None)
