@@ -61,7 +61,10 @@ class Bans:
         if rows[0]["ban_no"] is None:
             raise _unknown(player_id)
         await self._publish(player_id, now)
-        return (await self.history(player_id, now))[0]
+        bans = await self.history(player_id, now)
+        if not bans:  # deleted since
+            raise _unknown(player_id)
+        return next((ban for ban in bans if ban.ban_no == rows[0]["ban_no"]), bans[0])
 
     async def lift(self, player_id: int, reason: str, operator: str, now: float) -> bool:
         """End a player's ban now; return whether one held. Raises redis-py's errors as ``ban`` does."""

@@ -16,6 +16,7 @@ from meta_service.errors import (
     NameTakenError,
     StoreUnavailableError,
     TooManyAttemptsError,
+    UnknownPlayerError,
     WrongPasswordError,
 )
 from meta_service.store.store import Store
@@ -44,8 +45,8 @@ class Credentials:
             current: the password so far, where there is one.
             source: the address of the caller.
 
-        Raises NameTakenError, WrongPasswordError, TooManyAttemptsError, HashingBusyError, or
-        StoreUnavailableError.
+        Raises NameTakenError, WrongPasswordError, TooManyAttemptsError, HashingBusyError, UnknownPlayerError
+        for who was deleted meanwhile, or StoreUnavailableError.
         """
         rows = await self._store.read(
             "SELECT name, password_hash FROM credentials WHERE player_id = $1", player_id
@@ -63,7 +64,9 @@ class Credentials:
 
         if before is None:
             changed = await self._store.change(
-                "INSERT INTO credentials VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING true",
+                "INSERT INTO credentials SELECT $1, $2, $3"
+                " WHERE NOT EXISTS (SELECT FROM erasures WHERE player_id = $1)"
+                " ON CONFLICT DO NOTHING RETURNING true",
                 *(player_id, name, kept),
             )
         else:  # only over the password that was checked: another change may have come between
@@ -73,6 +76,8 @@ class Credentials:
                 *(player_id, kept, before),
             )
         if not changed:
+            if await self._store.read("SELECT 1 FROM erasures WHERE player_id = $1", player_id):
+                raise UnknownPlayerError(f"player {player_id} is not known: log in")
             raise NameTakenError("the name, or the account, has a password already")
         await self._remember(name, player_id, kept)
 

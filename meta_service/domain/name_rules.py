@@ -54,6 +54,8 @@ def checked_name(typed: str) -> DisplayName:
         raise BadNameError(f"a name has at most {MAX_GRAPHEMES} characters and {MAX_BYTES} bytes")
     if disarm.is_zalgo(text, threshold=MAX_MARKS):
         raise BadNameError("a name has at most three marks on a letter")
+    if any(unicodedata.category(word[0]).startswith("M") for word in text.split()):
+        raise BadNameError("a mark of a name has a letter before it: a word does not begin with one")
     if disarm.has_bidi_conflict(text, per_word=True):
         raise BadNameError("a word of a name is written from left to right or from right to left, not both")
     keys = name_keys(text)

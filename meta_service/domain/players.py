@@ -40,9 +40,7 @@ log = structlog.get_logger()
 class Players:
     """What players and game servers do, over one cache and one store. Times are given, in Unix seconds."""
 
-    def __init__(
-        self, cache: Cache, store: Store, clock: Clock, wardrobe: Wardrobe | None = None
-    ) -> None:
+    def __init__(self, cache: Cache, store: Store, clock: Clock, wardrobe: Wardrobe | None = None) -> None:
         self.cache = cache
         self.store = store
         self.leases = Leases(cache)
@@ -138,8 +136,8 @@ class Players:
             await self._try_load([player_id], now)
             answer = await self.cache.set_loadout(player_id, change, now, session_id, needed, final=True)
         elif not answer.version and not answer.refusal:
-            await self.load([player_id], now)
-            answer = await self.cache.set_loadout(player_id, change, now, session_id, needed)
+            await self.load([player_id], now)  # final: the cache's epoch may be another one by now
+            answer = await self.cache.set_loadout(player_id, change, now, session_id, needed, final=True)
         if answer.refusal == "not-owned":  # or it was got in another region, or not shown after its commit
             await self.show_account(player_id, now)
             answer = await self.cache.set_loadout(player_id, change, now, session_id, needed, final=True)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from meta_service.messages.base import END, Message, PlayerId, Slug
 from meta_service.messages.operators import Reason as OperatorReason
+from meta_service.messages.operators import check_reason
 
 MAX_AMOUNT = 2**40  # times the largest quantity it still is a 63-bit number
 MAX_QUANTITY = 1000
@@ -150,6 +151,9 @@ class MoneyOrder(Message, frozen=True):
     amount: Amount
     reason: OperatorReason
 
+    def __post_init__(self) -> None:
+        check_reason(self.reason)
+
 
 class MoneyMoved(Message, frozen=True):
     """Money that an operator gave or took."""
@@ -167,6 +171,9 @@ class ItemOrder(Message, frozen=True):
     item_id: Slug
     reason: OperatorReason
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)] = 1
+
+    def __post_init__(self) -> None:
+        check_reason(self.reason)
 
 
 class ItemsMoved(Message, frozen=True):

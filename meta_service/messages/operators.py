@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from meta_service.messages.base import END, Message, PlayerId, check_encodable
+from meta_service.messages.base import END, Message, PlayerId, check_encodable, invalid
 from meta_service.messages.players import Lease, Skill
 from meta_service.messages.progress import Progress
 
 LATEST_END = 253_402_300_800.0  # the year 10000: whoever means later means for good
+
+# Separators of lines and paragraphs; embeddings, overrides and isolates of a direction.
+_TURNS = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 Reason = Annotated[
     str,
@@ -24,6 +28,16 @@ Reason = Annotated[
 ]
 
 
+def check_reason(reason: str) -> None:
+    """Raise ValueError, which points at ``reason``, for one that says nothing or is not read as it stands."""
+    check_encodable("reason", reason)
+    kinds = {unicodedata.category(one)[0] for one in reason}
+    if not kinds - {"C", "Z"}:  # blanks, and what has no shape
+        raise invalid("reason", "says nothing")
+    if set(reason) & _TURNS:
+        raise invalid("reason", "must not begin a line or turn the direction of the text")
+
+
 class BanRequest(Message, frozen=True):
     """Why and until when a player is kept out."""
 
@@ -34,7 +48,7 @@ class BanRequest(Message, frozen=True):
     ] = None
 
     def __post_init__(self) -> None:
-        check_encodable("reason", self.reason)
+        check_reason(self.reason)
 
 
 class Ban(Message, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from redis.exceptions import RedisError
 
 from meta_service.context import Context, InContext, LivePlayer
@@ -21,7 +21,7 @@ from meta_service.messages.accounts import (
     NameChange,
     PlatformLinkRequest,
 )
-from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer
+from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer, WhyQuery
 from meta_service.routes.operators import Operator
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=MessageRoute)
@@ -114,7 +114,7 @@ async def delete_for_operator(
     player_id: OtherPlayer,
     operator: Operator,
     context: InContext,
-    reason: Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", description="Why, in a line.")],
+    reason: WhyQuery,
 ) -> Deletion:
     """Delete a player's account, for good, as the player could. Repeating it changes nothing."""
     if not await context.erasures.is_begun(player_id):

@@ -8,9 +8,10 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Body, FastAPI, Path, Query, Response
 from fastapi.routing import APIRoute
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from meta_service.messages.base import PLAYER_ID_SCHEMA, Message, encode, parse_player_id, schemas
+from meta_service.messages.operators import check_reason
 
 T = TypeVar("T")
 
@@ -27,6 +28,22 @@ OtherPlayer = Annotated[
 
 Cursor = Annotated[str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")]
 """How far a stream was followed."""
+
+
+def _read_reason(text: str) -> str:
+    try:
+        check_reason(text)
+    except ValueError as error:
+        raise ValueError(str(error).partition(" - at ")[0]) from error
+    return text
+
+
+WhyQuery = Annotated[
+    str,
+    Query(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", description="Why, in a line."),
+    AfterValidator(_read_reason),
+]
+"""An operator's reason, where a request has no body."""
 
 
 class MessageRoute(APIRoute):

@@ -21,7 +21,7 @@ from meta_service.messages.operators import (
     SessionState,
 )
 from meta_service.messages.players import Lease, Skill
-from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer
+from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer, WhyQuery
 
 router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=MessageRoute)
 
@@ -79,7 +79,7 @@ async def lift(
     player_id: OtherPlayer,
     operator: Operator,
     context: InContext,
-    reason: Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", description="Why, in a line.")],
+    reason: WhyQuery,
 ) -> Lifted:
     """End a player's ban before its time. 503: the store is away, and nothing has changed."""
     return Lifted(await context.bans.lift(player_id, reason, operator.subject, context.clock.now()))

@@ -15,7 +15,7 @@ from meta_service.cache import keys, ranking
 from meta_service.client import MetaClient, Session
 from meta_service.domain import accounts, erasure, export
 from meta_service.domain.leaderboards import BOARDS, publish
-from meta_service.errors import StoreUnavailableError
+from meta_service.errors import StoreUnavailableError, UnknownPlayerError
 from meta_service.store.erase import DELETED, PSEUDONYMOUS
 from meta_service.store.season_sums import SeasonRecord
 from meta_service.writebehind.erasures import LeftErasures
@@ -205,6 +205,12 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
     await backend.client.delete_account(login.session_token)
     commit = await backend.client.commit(match, [result(login.player_id, leases.checked_out[0].fence)])
     assert [refusal.player_id for refusal in commit.refused] == [login.player_id]
+    # A password whose hashing took longer than the deletion; an operator who has seen the player before.
+    context = backend.app.state.context
+    with pytest.raises(UnknownPlayerError):
+        await context.credentials.set(login.player_id, "late.password", PASSWORD, None, "127.0.0.1")
+    late_ban = "SELECT ban_player($1, 'late', NULL, 'ada', $2, NULL, true)"
+    assert await store.fetchval(late_ban, login.player_id, clock.now()) is None
     await drain(backend)
     assert await named_in(store, login.player_id) == {"erasures"}
     assert not await is_on_a_board(redis, login.player_id)

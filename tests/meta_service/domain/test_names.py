@@ -63,6 +63,8 @@ def test_a_name_is_shown_as_it_was_typed_but_for_spaces_and_forms_of_letters(typ
         "unassigned \u0378",
         "a\u200db",
         "b" + "\u0301" * 4,
+        "\u0338a",
+        "a \u20dd",
         "abcשלום",
         "n" * (MAX_GRAPHEMES + 1),
         FAMILY * 6,  # few to read, many bytes

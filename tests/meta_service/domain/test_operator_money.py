@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -130,6 +131,33 @@ async def test_what_cannot_be_is_refused_before_anything_is_written(
         with pytest.raises(MetaRefusedError) as refusal:
             await attempt()
         assert refusal.value.kind == kind
+    assert await written(store) == before
+
+
+@pytest.mark.parametrize("reason", [r"\ud800", "  \u3000", r"\u200b", r"not\u2028a line", r"\u202egnorw"])
+async def test_a_reason_is_a_line_that_can_be_read(
+    backend: Backend, store: asyncpg.Connection, reason: str
+) -> None:
+    player = (await backend.login()).player_id
+    token = backend.app.state.signer.service_token("ada", backend.clock.now(), roles=("operator",))
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    headers["Idempotency-Key"] = "a-key-of-mine"
+    before = await written(store)
+    for method, path, more in (
+        ("POST", "grants", '"currency": "coins", "amount": 1,'),
+        ("POST", "items/grants", '"item_id": "wave",'),
+        ("PUT", "ban", ""),
+    ):
+        body = f'{{{more} "reason": "{reason}"}}'.encode()
+        path = f"/v1/operator/players/{player}/{path}"
+        answer = await backend.http.request(method, path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/reason")
+    if "ud800" not in reason:  # which no address can write
+        why = {"reason": json.loads(f'"{reason}"')}
+        for path in ("", "/ban"):
+            path = f"/v1/operator/players/{player}{path}"
+            answer = await backend.http.request("DELETE", path, params=why, headers=headers)
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/reason")
     assert await written(store) == before
 
 

@@ -206,6 +206,23 @@ async def test_an_item_that_the_store_gave_but_the_cache_did_not_hear_of_is_foun
     assert (await backend.client.set_loadout(login.session_token, "skin-aurora")).skin == "skin-aurora"
 
 
+async def test_a_loadout_is_taken_while_the_cache_changes_its_epoch(
+    backend: Backend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = await owning(backend, "nightfall")
+    await drain(backend)
+    await redis.delete(keys.player(login.player_id))
+    players = backend.app.state.context.players
+    load = players.load
+
+    async def load_in_the_old_epoch(player_ids: Sequence[int], now: float) -> None:
+        await load(player_ids, now)
+        players.cache.epoch += 1
+
+    monkeypatch.setattr(players, "load", load_in_the_old_epoch)
+    assert (await backend.client.set_loadout(login.session_token, "nightfall")).skin == "nightfall"
+
+
 async def test_an_older_quantity_does_not_replace_a_newer_one(backend: Backend) -> None:
     login = await backend.login()
     cache = backend.app.state.context.players.cache

@@ -20,7 +20,10 @@ CREATE FUNCTION ban_player(
 DECLARE
     next_version bigint;
 BEGIN
-    IF NOT seen AND NOT EXISTS (SELECT FROM accounts WHERE player_id = player) THEN
+    PERFORM pg_advisory_xact_lock(player);  -- as a deletion does: it comes before or after, not between
+    IF NOT seen AND NOT EXISTS (SELECT FROM accounts WHERE player_id = player)
+        OR EXISTS (SELECT FROM erasures WHERE player_id = player)
+    THEN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('ban ' || player, 0));
