@@ -99,7 +99,7 @@ class DirectRoutes:
         return task
 
     def _create(self, exchange: Exchange) -> bool:
-        player_id, given_id = self._caller(exchange)
+        player_id, _, given_id = self._caller(exchange)
         request = self._read(exchange.body)
         if player_id is None or request is None:
             return False
@@ -143,19 +143,23 @@ class DirectRoutes:
             exchange.answer(status, (JSON_TYPE, id_header), encode(created))
 
     def _follow(self, exchange: Exchange, ticket_id: str) -> bool:
-        player_id, _ = self._caller(exchange)
+        player_id, session_id, _ = self._caller(exchange)
         if player_id is None:
             return False
         seen = self.service.known(ticket_id, player_id)
         if seen is None:
             return False
         exchange.take("GET", EVENTS_ROUTE)
-        FollowedTicket(self, self.service, exchange, ticket_id, player_id).begin(seen)
+        FollowedTicket(self, self.service, exchange, ticket_id, player_id, session_id).begin(seen)
         return True
 
-    def _caller(self, exchange: Exchange) -> tuple[int | None, bytes]:
-        """Return the player who calls, None where the framework must look; and the request's id, empty where
-        it has none that may be used.
+    def may_play(self, session_id: str, player_id: int) -> bool:
+        """Whether a token that was good is so still."""
+        return self._revoked.refusal(session_id, player_id) is None
+
+    def _caller(self, exchange: Exchange) -> tuple[int | None, str, bytes]:
+        """Return the player who calls, None where the framework must look; the session; and the request's id,
+        empty where it has none that may be used.
         """
         token = request_id = b""
         for line in exchange.header_lines.split(b"\r\n"):
@@ -165,7 +169,7 @@ class DirectRoutes:
                 request_id = value.strip()
             elif name == b"authorization":
                 if token:
-                    return None, b""
+                    return None, "", b""
                 token = value.strip()
         if not 0 < len(request_id) <= 64 or not request_id.isascii():
             request_id = b""
@@ -173,17 +177,17 @@ class DirectRoutes:
         if monotonic >= self._time_ends:
             self._time, self._time_ends = self._signer.time(self._clock), monotonic + TIME_S
         if token[:7] != b"Bearer ":
-            return None, request_id
+            return None, "", request_id
         try:
             caller = self._signer.verify(token[7:].decode("latin-1"), self._time)
         except InvalidTokenError:
-            return None, request_id
+            return None, "", request_id
         if PLAYER not in caller.roles:
-            return None, request_id
+            return None, "", request_id
         player_id = int(caller.subject)
         if self._revoked.refuses(caller.session_id, player_id):
-            return None, request_id  # the framework says how
-        return player_id, request_id
+            return None, "", request_id  # the framework says how
+        return player_id, caller.session_id, request_id
 
     def _read(self, body: bytes) -> TicketRequest | None:
         if len(body) > MAX_BODY_BYTES:
@@ -202,6 +206,7 @@ class FollowedTicket:
         service: knows what is said of the ticket.
         exchange: the request.
         ticket_id, player_id: the ticket, and whose it is.
+        session_id: the player's, by which the stream was asked for.
     """
 
     __slots__ = (
@@ -211,6 +216,7 @@ class FollowedTicket:
         "_routes",
         "_seen",
         "_service",
+        "_session_id",
         "_slow",
         "_ticket_id",
     )
@@ -222,7 +228,9 @@ class FollowedTicket:
         exchange: Exchange,
         ticket_id: str,
         player_id: int,
+        session_id: str,
     ) -> None:
+        self._session_id = session_id
         self._routes = routes
         self._service = service
         self._exchange = exchange
@@ -258,6 +266,9 @@ class FollowedTicket:
         if found is None:  # notifications may have been missed
             self._slow = self._routes.run(self._exchange, self._go_on())
             return
+        if found.names_match and not self._may_play():
+            self._exchange.finish()
+            return
         event = STILL_SEARCHING if found.view == self._seen.view else server_sent_event(found)
         self._seen = found
         if found.final:
@@ -268,9 +279,13 @@ class FollowedTicket:
 
     async def _go_on(self) -> None:
         """Follow the ticket by looking at it."""
-        async for event in self._service.follow(self._ticket_id, self._player_id, self._seen):
+        following = self._service.follow(self._ticket_id, self._player_id, self._seen, self._may_play)
+        async for event in following:
             self._exchange.send(event)
         self._exchange.finish()
+
+    def _may_play(self) -> bool:
+        return self._routes.may_play(self._session_id, self._player_id)
 
     def _rest(self) -> None:
         changed, self._changed = self._changed, None

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from matchmaker.messages import FINAL_STATES, State
+from matchmaker.messages import ASSIGNED, FINAL_STATES, State
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS
 
@@ -46,6 +46,11 @@ class Notification(NamedTuple):
     view: bytes
     final: bool
     entry_id: bytes = b""
+
+    @property
+    def names_match(self) -> bool:
+        """Whether its player is given a seat in a match."""
+        return self.final and _decode_state(self.view).state == ASSIGNED
 
 
 class _Stated(msgspec.Struct):

@@ -5,6 +5,9 @@ service which sessions have ended since, also by a login elsewhere, and who was 
 keeps what it has read until no token of the session is good any more, or the ban is over. So a request is
 judged by two look-ups in memory, and asks nobody. While the meta service does not answer, what was read
 before goes on to hold.
+
+Whoever waits for a ticket when the session ends goes on waiting, and reads how the ticket ends; but a seat in
+a match is given to nobody whose token opens nothing by then.
 """
 
 from __future__ import annotations
@@ -137,13 +140,18 @@ class RevocationFollower:
         self._revoked.sweep()
 
 
-async def _live_player(caller: PlayerCaller, request: Request) -> Identity:
+def ensure_live(request: Request, caller: Identity) -> None:
+    """Raise ProblemError where a player's token opens nothing any more."""
     revoked: RevokedTokens = request.app.state.revoked
     player_id = caller.player_id
     if revoked.refuses(caller.session_id, player_id):
         refusal = revoked.refusal(caller.session_id, player_id)
         if refusal is not None:
             raise refusal
+
+
+async def _live_player(caller: PlayerCaller, request: Request) -> Identity:
+    ensure_live(request, caller)
     return caller
 
 

@@ -12,11 +12,12 @@ from fastapi.responses import StreamingResponse
 
 from launchday.identity import OPERATOR, SERVICE, Identity
 from launchday.service import ServiceCaller, require
-from matchmaker.api.revocations import LivePlayer
+from matchmaker.api.revocations import LivePlayer, RevokedTokens, ensure_live
 from matchmaker.api.schema import MEDIA_TYPE, answer, answers, answers_by_name, body_of, encode, read_body
 from matchmaker.api.service import TicketService
 from matchmaker.api.why import why_it_waits
 from matchmaker.messages import (
+    ASSIGNED,
     Assignment,
     MatchmakerCounters,
     QueueDepth,
@@ -132,6 +133,8 @@ async def read_ticket(
     """
     known = encode(live_view(str(ticket_id)))
     ticket = await _service(request).read_when_changed(str(ticket_id), caller.player_id, wait_s, known, lost)
+    if ticket.view.state == ASSIGNED:
+        ensure_live(request, caller)  # it may have waited for long
     return Response(ticket.json, media_type=MEDIA_TYPE)
 
 
@@ -162,14 +165,20 @@ async def renew_token(ticket_id: UUID, caller: LivePlayer, request: Request) -> 
 )
 async def ticket_events(ticket_id: UUID, caller: LivePlayer, request: Request) -> StreamingResponse:
     """Follow a ticket (server-sent events): its state now, that a match is to be accepted or was given up,
-    and its end, after which the stream closes.
+    and its end, after which the stream closes. Where the player's session has ended meanwhile, it closes
+    instead of naming a match.
     """
     service = _service(request)
     await service.read(
         str(ticket_id), caller.player_id
     )  # a stranger's ticket is refused before the answer begins
+    revoked: RevokedTokens = request.app.state.revoked
     return StreamingResponse(
-        service.follow(str(ticket_id), caller.player_id),
+        service.follow(
+            str(ticket_id),
+            caller.player_id,
+            may_play=lambda: revoked.refusal(caller.session_id, caller.player_id) is None,
+        ),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

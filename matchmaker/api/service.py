@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -276,7 +276,11 @@ class TicketService:
                 await asyncio.wait((changed,), timeout=left_s)
 
     async def follow(
-        self, ticket_id: str, player_id: int, seen: Notification | None = None
+        self,
+        ticket_id: str,
+        player_id: int,
+        seen: Notification | None = None,
+        may_play: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[bytes]:
         """Yield a ticket's server-sent events: its state now, each change, and its end, after which there are
         no more.
@@ -287,6 +291,7 @@ class TicketService:
         Args:
             ticket_id, player_id: the ticket, and whose it is.
             seen: what the player has been told of it; None: nothing yet.
+            may_play: whether the player's token is good still; where it is not, no match is named.
 
         Raises:
             ProblemError: the player has no such ticket. Before the first event only.
@@ -303,6 +308,8 @@ class TicketService:
                     found = notifier.latest(ticket_id) or seen
             else:
                 found = _as_read(await self.read_when_changed(ticket_id, player_id, HEARTBEAT_S, seen.view))
+            if found.names_match and not may_play():
+                return
             yield STILL_SEARCHING if found.view == seen.view else server_sent_event(found)
             seen = found
 

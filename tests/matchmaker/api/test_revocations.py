@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,11 +15,15 @@ from launchday.settings import Settings
 from matchmaker.api import revocations
 from matchmaker.api.app import create_api
 from matchmaker.api.revocations import RevocationFollower, RevokedTokens
-from matchmaker.client import MatchmakerClient, TicketRefusedError
+from matchmaker.client import MatchmakerClient, MatchmakerUnavailableError, TicketRefusedError
+from matchmaker.queue.queue import Queue
 from meta_service.app import build
 from meta_service.client import MetaClient, MetaUnavailableError, Revocation, Revocations
 from tests.matchmaker.conftest import WEST_EUROPE, StubSkills, served, token_of
+from tests.matchmaker.director.test_cancel import proposed, queue
 from tests.waiting import until
+
+__all__ = ["queue"]  # a fixture
 
 MODE = "battle_royale"
 NOW_S = 1_800_000_000.0
@@ -167,3 +172,37 @@ async def test_over_real_services_an_older_session_and_a_banned_player_find_ever
                 return bool((await watching.counters())["cancelled"] == 1)
 
             await until(cancelled, "the ticket is cancelled")
+
+
+async def test_whoever_waits_for_a_ticket_when_the_session_ends_gets_no_seat(
+    mm_settings: Settings, skills: StubSkills, queue: Queue
+) -> None:
+    app = create_api(mm_settings, SystemClock(), skills)
+    async with served(app) as url, MatchmakerClient(url) as anybody:
+        match = await proposed(anybody, queue, range(1, 3))
+        shut, free = (anybody.with_token(token_of(player)) for player in (1, 2))
+        mine, other = match.ticket_ids
+        notifier = app.state.matchmaker.notifier
+        notifier.track(mine, 0)  # so the first stream is the framework's
+        by_framework = shut.follow_ticket(mine)
+        await anext(by_framework)
+        notifier.track(mine, 1)
+        streams = [by_framework, shut.follow_ticket(mine), free.follow_ticket(other)]
+        for each in streams[1:]:
+            await anext(each)
+        polls = [
+            asyncio.create_task(who.read_ticket(id_, 20.0)) for who, id_ in ((shut, mine), (free, other))
+        ]
+        await until(lambda: len(notifier) == 5, "all of them wait")
+        app.state.revoked.take(ban(1, 0.0))
+        views = [
+            f'{{"ticket_id":"{id_}","state":"assigned","reason":null,"assignment":null}}'
+            for id_ in (mine, other)
+        ]
+        await queue.assign(match, [view.encode() for view in views], 2.0)
+        with pytest.raises(TicketRefusedError, match="spawn camping"):
+            await polls[0]
+        for each in streams[:2]:
+            with pytest.raises(MatchmakerUnavailableError, match="ended the event stream"):
+                await anext(each)
+        assert {(await polls[1]).state, (await anext(streams[2])).state} == {"assigned"}
