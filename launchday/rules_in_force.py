@@ -7,12 +7,15 @@ one that has been written but not read yet. A reader passes over what a newer re
 from __future__ import annotations
 
 import datetime
+from typing import Literal
 
 import msgspec
 
 from launchday import local_time
 from launchday.gives import Give
 from launchday.seasons import Season
+
+Per = Literal["match", "day", "season", "ever"]
 
 NAME = "progress"  # of its row in the table rules_in_force
 
@@ -63,11 +66,14 @@ class ShownChallenge(msgspec.Struct, frozen=True):
     name: str
     title: str
     count: int
-    per: str
+    per: Per
     season: str | None
     zone: str
     xp: int
     gives: tuple[Gift, ...]
+
+    def __post_init__(self) -> None:
+        local_time.zone(self.zone)  # raises ValueError: another machine may know more of them
 
     def period(self, now_s: float) -> str | None:
         """The period of a moment, as progress is kept under it; None: that of the player's match."""

@@ -38,9 +38,11 @@ OFFLINE: tuple[Presence, UUID | None] = ("offline", None)
 _LIST = """
 SELECT CASE WHEN low_id = $1 THEN high_id ELSE low_id END AS friend_id,
     CASE WHEN state = 'friends' THEN 'friends' WHEN asked_by = $1 THEN 'asked' ELSE 'invited' END AS relation,
-    extract(epoch FROM since)::float8 AS since, coalesce(display_name, '') AS display_name
+    extract(epoch FROM since)::float8 AS since,
+    coalesce(display_names.display_name, accounts.display_name, '') AS display_name
 FROM friendships
-LEFT JOIN accounts ON player_id = CASE WHEN low_id = $1 THEN high_id ELSE low_id END
+LEFT JOIN accounts ON accounts.player_id = CASE WHEN low_id = $1 THEN high_id ELSE low_id END
+LEFT JOIN display_names ON display_names.player_id = CASE WHEN low_id = $1 THEN high_id ELSE low_id END
 WHERE (low_id = $1 OR high_id = $1) AND NOT (hidden AND asked_by <> $1)
 ORDER BY 1
 """

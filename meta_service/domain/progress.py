@@ -8,7 +8,6 @@ alone, and a pass without its points would look like one that was lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import structlog
@@ -45,9 +44,14 @@ SELECT
         ORDER BY place
     ) AS counts,
     ARRAY(
+        SELECT wanted.challenge FROM wanted JOIN challenge_progress AS held
+            ON held.player_id = $1 AND held.challenge = wanted.challenge AND held.period = wanted.period
+        WHERE held.completed
+    ) AS completed,
+    ARRAY(
         SELECT challenge FROM wanted JOIN reward_grants AS held
             ON held.player_id = $1 AND held.source = 'challenge/' || challenge AND held.key = period
-    ) AS completions
+    ) AS challenges_given
 """
 
 log = structlog.get_logger()
@@ -100,7 +104,14 @@ class ProgressReader:
             xp_to_next=further[0] - found["xp"] if further else None,
             season=_season(season, found["season_xp"], set(found["given"])) if season else None,
             challenges=[
-                _challenge(each, count, season, wall, given=each.name in found["completions"])
+                _challenge(
+                    each,
+                    count,
+                    season,
+                    wall,
+                    completed=each.name in found["completed"],
+                    given=each.name in found["challenges_given"],
+                )
                 for each, count in zip(challenges, found["counts"], strict=True)
             ],
         )
@@ -135,22 +146,27 @@ def _season(season: ShownSeason, xp: int, given: set[str]) -> SeasonProgress:
 
 
 def _challenge(
-    challenge: ShownChallenge, count: int, season: ShownSeason | None, wall: float, *, given: bool
+    challenge: ShownChallenge,
+    count: int,
+    season: ShownSeason | None,
+    wall: float,
+    *,
+    completed: bool,
+    given: bool,
 ) -> ChallengeProgress:
     ends_at: float | None = None
     if challenge.per == "day":
         ends_at = challenge.day_ends(wall)
     elif challenge.per == "season" and season is not None:
         ends_at = season.ends
-    per: Any = challenge.per
     return ChallengeProgress(
         name=challenge.name,
         title=challenge.title,
-        per=per,
+        per=challenge.per,
         count=count,
         needed=challenge.count,
         ends_at=ends_at,
-        completed=count >= challenge.count,
+        completed=completed,
         xp=challenge.xp,
         gives=_gifts(challenge.gives),
         given=given,

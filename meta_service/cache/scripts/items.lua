@@ -9,6 +9,9 @@ local known = redis.call('EXISTS', key) == 1
 if not known and redis.call('EXISTS', lock) == 0 then
   return 0
 end
+if redis.call('HEXISTS', key, 'erased') == 1 then
+  return 0  -- deleted: told too late
+end
 local taken = 0
 for item, quantity, version in string.gmatch(ARGV[1], '([^,;]+),(%d+),(%d+)') do
   local field = 'own:' .. item

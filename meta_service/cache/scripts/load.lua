@@ -162,8 +162,8 @@ local function erase()
       redis.call('XADD', ends, '*', 'player', id, 'at', ARGV[2], 'why', 'revoked')
       tell_revocation(kept[2], 'revoked', kept[4])
     end
-    redis.call('DEL', key)
   end
+  redis.call('DEL', key)
   redis.call('HSET', key, 'erased', '1', 'session_state', 'erased', 'loaded', ARGV[4])
   redis.call('EXPIRE', key, ARGV[5])
 end

@@ -9,6 +9,9 @@ local there = redis.call('EXISTS', key) == 1
 if not there and redis.call('EXISTS', lock) == 0 then
   return 0
 end
+if redis.call('HEXISTS', key, 'erased') == 1 then
+  return 0  -- deleted: told too late
+end
 local last = redis.call('HGET', key, field)
 if last and tonumber(ARGV[3]) <= tonumber(last) then
   return 0

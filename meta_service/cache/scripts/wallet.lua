@@ -13,6 +13,9 @@ if redis.call('EXISTS', key) == 0 then
   redis.call('EXPIRE', key, ARGV[4])
   return 1
 end
+if redis.call('HEXISTS', key, 'erased') == 1 then
+  return 0  -- deleted: told too late
+end
 local shown = redis.call('HGET', key, field)
 if shown and tonumber(string.match(shown, ',(%d+)$')) >= tonumber(ARGV[3]) then
   return 0

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from launchday.identity import OPERATOR
 from launchday.settings import Settings
 from meta_service.cache import keys, ranking
-from meta_service.client import MetaClient, Session
+from meta_service.client import MetaClient, ProgressCache, RatingCache, Session
 from meta_service.domain import accounts, erasure, export
 from meta_service.domain.leaderboards import BOARDS, publish
 from meta_service.errors import StoreUnavailableError, UnknownPlayerError
@@ -205,6 +205,13 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
     await backend.client.delete_account(login.session_token)
     commit = await backend.client.commit(match, [result(login.player_id, leases.checked_out[0].fence)])
     assert [refusal.player_id for refusal in commit.refused] == [login.player_id]
+    # Of who was deleted nothing is shown that comes late.
+    id_, cache = login.player_id, backend.app.state.context.players.cache
+    await cache.publish_balance(id_, "coins", 5, 9)
+    await cache.publish_items(id_, [("wave", 1, 9)])
+    await ProgressCache(redis).publish([(id_, 700, 2)])
+    await RatingCache(redis).publish([(id_, "fives", 25.0, 8.0, 9)])
+    assert (await redis.hgetall(keys.player(id_))).keys() == {"erased", "session_state", "loaded"}
     # A password whose hashing took longer than the deletion; an operator who has seen the player before.
     context = backend.app.state.context
     with pytest.raises(UnknownPlayerError):

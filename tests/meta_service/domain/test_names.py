@@ -151,8 +151,12 @@ async def test_a_name_that_was_chosen_before_the_account_was_stored_stays(
 ) -> None:
     login = await backend.login()
     await backend.client.set_name(login.session_token, "Early Bird")
+    friend = await backend.login()
+    await backend.client.request_friendship(login.session_token, friend.player_id)
+    assert [one.display_name for one in await backend.client.friends(friend.session_token)] == ["Early Bird"]
     await drain(backend)
-    assert await store.fetchval("SELECT display_name FROM accounts") == "Early Bird"
+    stored = "SELECT display_name FROM accounts WHERE player_id = $1"
+    assert await store.fetchval(stored, login.player_id) == "Early Bird"
     await backend.app.state.context.players.cache.redis.flushall()
     assert (await backend.client.profile(login.session_token)).display_name == "Early Bird"
 

@@ -12,6 +12,7 @@ import pytest
 from launchday.seasons import moment
 from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
+from meta_service.domain.progress import LOOK_S
 from meta_service.store import catalogue
 from rewards.consumer.store import Store
 from rewards.events import EventIds, PlayerPlacement, Source, kill, match_ended, xp_granted
@@ -142,7 +143,14 @@ async def test_progress_is_level_pass_and_challenges_with_what_they_give_and_gav
     assert daily.ends_at == moment("2026-12-02T08:00:00Z", UTC).timestamp()  # midnight in Los Angeles
     assert (five.count, five.completed, five.given, five.ends_at) == (2, False, False, found.season.ends_at)
 
-    backend.app.state.context.progress._store._presence.away = True
+    reader = backend.app.state.context.progress
+    for unreadable in (('"day"', '"week"'), ("America/Los_Angeles", "Mars/Olympus")):  # of a later release
+        text = rewards.rules.in_force().as_text().replace(*unreadable)
+        await reader._store.change("UPDATE rules_in_force SET rules = $1 RETURNING true", text)
+        reader._looked_at = -LOOK_S
+        assert await backend.client.progress(login.session_token) == found
+
+    reader._store._presence.away = True
     with pytest.raises(MetaUnavailableError):
         await backend.client.progress(login.session_token)
 
