@@ -222,8 +222,12 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete a player's account, for good: only the books of money and items stay, without the player."""
-    if not yes and not typer.confirm(f"Delete player {player} for good?", err=True):
-        raise typer.Exit(ERROR)
+    try:
+        if not yes and not typer.confirm(f"Delete player {player} for good?", err=True):
+            raise typer.Exit(ERROR)
+    except typer.Abort:
+        typer.echo(err=True)  # behind the question
+        _fail("nobody was deleted: nobody answered; --yes asks nobody", USAGE_ERROR)
     done = _run(lambda meta: meta.delete_player(player, reason))
     state = "deleted" if done.deleted else "had been deleted before"
     left = "" if done.finished else "; a worker goes on until everything is gone"
@@ -267,6 +271,8 @@ def _run(do: Callable[[MetaClient], Awaitable[T]]) -> T:
         return asyncio.run(within())
     except MetaClientError as error:
         _fail(str(error))
+    except ValueError as error:  # what is no message, such as an empty reason
+        _fail(str(error), USAGE_ERROR)
     except KeyboardInterrupt:
         raise typer.Exit(ERROR) from None
 

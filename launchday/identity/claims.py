@@ -21,6 +21,7 @@ MAX_TOKEN_CHARACTERS = 8192
 MAX_PLAYER_ID = 2**63 - 1
 MAX_ROLES = 16
 
+_NAME = r"^[^\x00-\x1f\x7f-\x9f]+\Z"  # what a log, a terminal and a database can hold
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=2**53)]  # NaN is no JSON; infinity is out of range
 
 
@@ -62,7 +63,7 @@ class Header(msgspec.Struct):
 class Claims(msgspec.Struct):
     """The payload of a caller's token; what else it claims is nothing to us (RFC 7519 §4)."""
 
-    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    sub: Annotated[str, msgspec.Meta(max_length=256, pattern=_NAME)]
     roles: Annotated[list[str], msgspec.Meta(max_length=MAX_ROLES)]
     exp: _Seconds
     iat: _Seconds = 0.0

@@ -43,6 +43,7 @@ PLACEHOLDERS = frozenset(
     }
 )
 _HEX = re.compile(r"[0-9a-f]+")
+_ROWS = ("0123456789", "0123456789abcdef", "abcdefghijklmnopqrstuvwxyz")
 
 
 def device_hash(device_id: str) -> bytes:
@@ -62,15 +63,21 @@ def check_device(device_id: str) -> None:
     # Nearly one digit throughout: zeros, also with the version of a UUID among them. By chance never.
     most = max((bare.count(one) for one in set(bare)), default=0)
     is_blank = most == len(bare) or (len(bare) >= 12 and _HEX.fullmatch(bare) and most >= 0.8 * len(bare))
-    if is_blank or bare in PLACEHOLDERS or bare.startswith("unknown") or _counts_up(bare):
+    is_pattern = is_blank or _repeats(bare) or _counts_up(bare)
+    if is_pattern or bare in PLACEHOLDERS or bare.startswith("unknown"):
         raise PlaceholderDeviceError(
             "this device id is one that many devices send: make a random one (a UUID), and keep it"
         )
 
 
+def _repeats(bare: str) -> bool:
+    """Whether it is a few characters again and again, such as "nullnull", or "deadbeef" four times."""
+    return any(bare == (bare[:n] * len(bare))[: len(bare)] for n in range(1, min(8, len(bare) // 2) + 1))
+
+
 def _counts_up(bare: str) -> bool:
-    """Whether it is the row of digits, from wherever it begins."""
-    return len(bare) >= 8 and (bare in "0123456789" * 4 or bare in "9876543210" * 4)
+    """Whether it is the row of digits or letters, from wherever it begins."""
+    return len(bare) >= 8 and any(bare in row * 4 or bare in row[::-1] * 4 for row in _ROWS)
 
 
 def candidate_ids(device: bytes) -> list[int]:

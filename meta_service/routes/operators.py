@@ -92,7 +92,10 @@ async def audit(
     player_id: Annotated[
         int | None, Query(ge=1, le=MAX_PLAYER_ID, description="Only what touched this player.")
     ] = None,
-    operator: Annotated[str | None, Query(max_length=200, description="Only what this operator did.")] = None,
+    operator: Annotated[
+        str | None,
+        Query(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$", description="Only what this operator did."),
+    ] = None,
     before: Annotated[
         int, Query(ge=1, le=MAX_PLAYER_ID, description="Only acts older than this one.")
     ] = MAX_PLAYER_ID,

@@ -34,6 +34,12 @@ from tests.meta_service.domain.test_shop import refused
         "123456789",
         "UNKNOWN_",
         "undefined",
+        "nullnull",
+        "N/A-N/A-",
+        "deadbeef-dead-beef-dead-beefdeadbeef",
+        "12121212-1212-1212-1212-121212121212",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "ABCDEFGH",
     ],
 )
 def test_a_device_id_that_stands_for_nobody_is_refused(device_id: str) -> None:
