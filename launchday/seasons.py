@@ -241,7 +241,7 @@ def read(file: Path) -> object:
         content: Any = yaml.load(file.read_text(encoding="utf-8"), Loader=_TimesAsWritten)
     except OSError as error:
         raise SeasonsError(f"cannot read {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, nested too deep
         raise SeasonsError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or set(content) != {"seasons"}:
         raise SeasonsError(f"{file}: it must hold `seasons:` and nothing else")

@@ -110,14 +110,14 @@ def load(path: str) -> Platforms:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return Platforms(_File.model_validate(content).platforms)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PlatformsError(f"LAUNCHDAY_OIDC: {path} cannot be read: {_one_line(error)}") from error
     except ValidationError as error:
         lines = (
             f"LAUNCHDAY_OIDC: {path}: {'.'.join(map(str, mistake['loc'])) or 'file'}: {mistake['msg']}"
             for mistake in error.errors()
         )
         raise PlatformsError("\n".join(lines)) from error
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise PlatformsError(f"LAUNCHDAY_OIDC: {path} cannot be read: {_one_line(error)}") from error
 
 
 def is_safe(url: str) -> bool:

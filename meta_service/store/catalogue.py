@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -33,7 +34,9 @@ STATEMENT_S = 30.0  # waiting for another that seeds included; asyncpg bounds it
 SKIN, EMOTE = "skin", "emote"  # kinds that a loadout wears
 KINDS = (SKIN, EMOTE, "spray", "title", "consumable")  # see the setting item_kinds
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
+_SLUG = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
+_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+Slug = Annotated[str, Field(pattern=f"^{_SLUG}$")]
 
 
 class Item(BaseModel):
@@ -54,10 +57,10 @@ class Item(BaseModel):
     kind: Slug
     title: Annotated[str, Field(min_length=1, max_length=100)]
     currency: Slug | None = None
-    price: Annotated[int | None, Field(ge=0, le=MAX_PRICE)] = None
-    stock: Annotated[int | None, Field(ge=0)] = None
-    max_owned: Annotated[int, Field(ge=1, le=10**9)] = 1
-    refundable_s: Annotated[int, Field(ge=0, le=10**9)] = 0
+    price: Annotated[int | None, Field(strict=True, ge=0, le=MAX_PRICE)] = None
+    stock: Annotated[int | None, Field(strict=True, ge=0, lt=2**63)] = None
+    max_owned: Annotated[int, Field(strict=True, ge=1, le=10**9)] = 1
+    refundable_s: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
     on_sale: bool = True
 
     @property
@@ -112,7 +115,7 @@ def read_file(path: Path = SHIPPED) -> Catalogue:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, nested too deep
         raise CatalogueError([f"it is not YAML: {' '.join(str(error).split())}"]) from error
     if isinstance(content, list):
         content = {"items": content}
@@ -122,8 +125,20 @@ def read_file(path: Path = SHIPPED) -> Catalogue:
     items = content.get("items") or []
     if not isinstance(items, list) or not isinstance(currencies, list):
         raise CatalogueError(["`items:` and `currencies:` must be lists"])
-    wrong = [f"currencies: {name!r} is not a name" for name in currencies if not isinstance(name, str)]
-    return Catalogue(tuple(_items(items, wrong)), tuple(currencies))
+    wrong = [
+        f"currencies: {name!r} is not a name: lower-case letters, digits and -"
+        for name in currencies
+        if not isinstance(name, str) or not re.fullmatch(_SLUG, name)
+    ]
+    found = _items(items, wrong)
+    wrong += [
+        f"{item.item_id}: its title cannot be shown: write a line of text"
+        for item in found
+        if item.title.isspace() or _NO_LINE.search(item.title)
+    ]
+    if wrong:
+        raise CatalogueError(wrong)
+    return Catalogue(tuple(found), tuple(currencies))
 
 
 def parse_stored(items: str, currencies: Iterable[str]) -> Catalogue:

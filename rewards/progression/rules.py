@@ -194,7 +194,7 @@ def _read(path: Path) -> object:
         found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RulesError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # no such day, nested too deep
         raise RulesError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     return found
 

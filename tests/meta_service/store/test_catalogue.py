@@ -55,6 +55,9 @@ def test_the_shipped_catalogue_makes_sense() -> None:
         ),
         ("{item_id: cap, kind: skin, title: Cap, prise: 5, currency: coins}", "cap: prise: Extra inputs"),
         ("{item_id: cap, kind: skin, title: Cap, price: 5, currency: coins, stock: -1}", "cap: stock: Input"),
+        ("{item_id: cap, kind: skin, title: Cap, price: yes, currency: coins}", "cap: price: Input"),
+        ('{item_id: cap, kind: skin, title: "  ", price: 5, currency: coins}', "cap: its title cannot be"),
+        ('{item_id: cap, kind: skin, title: "C\\0", price: 5, currency: coins}', "cap: its title cannot be"),
         ("{kind: skin}", "item 2: item_id: Field required"),
         ("just-a-name", "item 2: : Input should be"),
     ],
@@ -85,7 +88,10 @@ def test_what_players_wear_at_first_has_to_be_free() -> None:
             catalogue.check(of(**changes))
 
 
-@pytest.mark.parametrize("text", ["a: [", "7", "{item: []}", "items: 7", "currencies: coins"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "7", "{item: []}", "items: 7", "currencies: coins", "currencies: ['']", "currencies: [Big Coins]", 'currencies: ["a\\0b"]', "[" * 5000, "items: 2026-13-01"],
+)
 def test_a_file_that_is_no_catalogue_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yaml"
     file.write_text(text, encoding="utf-8")
