@@ -101,14 +101,15 @@ def create_api(
             # Should one of them fail all the same, waiting players still look at their tickets when their
             # wait is over.
             tasks = [asyncio.create_task(notifier.run()), asyncio.create_task(attendance.run())]
-            source = session_ends or (meta if skills is None else None)
-            if source is not None:
-                follower = SessionEndFollower(cache, scripts, source, clock, revoked)
-                tasks.append(asyncio.create_task(follower.run()))
+            following: RevocationFollower | None = None
             revocation_source = revocations or (meta if skills is None else None)
             if revocation_source is not None:
                 following = RevocationFollower(revoked, revocation_source, clock)
                 tasks.append(asyncio.create_task(following.run()))
+            source = session_ends or (meta if skills is None else None)
+            if source is not None:
+                follower = SessionEndFollower(cache, scripts, source, clock, revoked, following)
+                tasks.append(asyncio.create_task(follower.run()))
             parties = party_changes or (meta if skills is None else None)
             if parties is not None:
                 changes = PartyChangeFollower(cache, scripts, parties, clock)

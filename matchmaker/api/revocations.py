@@ -12,6 +12,7 @@ a match is given to nobody whose token opens nothing by then.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Protocol
 
 import msgspec
@@ -117,6 +118,7 @@ class RevocationFollower:
         self._source = source
         self._clock = clock
         self._cursor = BEGINNING
+        self._reading = asyncio.Lock()
         self._away = False
 
     async def run(self) -> None:
@@ -133,10 +135,11 @@ class RevocationFollower:
 
     async def follow(self) -> None:
         """Take in what was revoked since the last time. Raises MetaClientError."""
-        while (page := await self._source.revocations(self._cursor)).revocations:
-            for revocation in page.revocations:
-                self._revoked.take(revocation)
-            self._cursor = page.cursor
+        async with self._reading:
+            while (page := await self._source.revocations(self._cursor)).revocations:
+                for revocation in page.revocations:
+                    self._revoked.take(revocation)
+                self._cursor = page.cursor
         self._revoked.sweep()
 
 

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from matchmaker.api.revocations import RevokedTokens
+from matchmaker.api.revocations import RevocationFollower, RevokedTokens
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS, Scripts
 from meta_service.client import MetaClientError, SessionEnd, SessionEnds
@@ -56,6 +56,7 @@ class SessionEndFollower:
         source: whom to follow.
         clock: paces the questions.
         revoked: knows who was banned, so that the players of such a ticket read why it ended; None: nobody.
+        revocations: what ``revoked`` knows it by: a ban is in both streams, and this one may be read first.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class SessionEndFollower:
         source: SessionEndSource,
         clock: Clock,
         revoked: RevokedTokens | None = None,
+        revocations: RevocationFollower | None = None,
     ) -> None:
         self._revoked = revoked
+        self._revocations = revocations
         self._cache = cache
         self._scripts = scripts
         self._source = source
@@ -101,6 +104,8 @@ class SessionEndFollower:
             self._again.popleft()
 
     async def _apply(self, ends: Sequence[SessionEnd]) -> None:
+        if self._revocations is not None and any(end.why == "revoked" for end in ends):
+            await self._revocations.follow()
         rows = [
             (
                 str(end.player_id),

@@ -13,6 +13,7 @@ from launchday.clock import ManualClock, SystemClock
 from launchday.identity import signer_of
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
+from matchmaker.api.revocations import RevocationFollower, RevokedTokens
 from matchmaker.api.session_ends import AGAIN_S, SessionEndFollower
 from matchmaker.client import MatchmakerClient, TicketRefusedError
 from matchmaker.queue.proposals import MatchProposal
@@ -21,6 +22,7 @@ from matchmaker.queue.scripts import KEYS, Scripts
 from meta_service.app import build
 from meta_service.client import MetaClient, MetaUnavailableError, SessionEnd, SessionEnds
 from tests.matchmaker.api.test_attendance import MODE, Api
+from tests.matchmaker.api.test_revocations import Told, ban
 from tests.matchmaker.conftest import WEST_EUROPE, StubSkills, served, token_of
 from tests.matchmaker.director.test_cancel import MATCH, proposed, queue, states
 
@@ -192,3 +194,14 @@ async def test_over_real_services_a_log_out_reaches_the_tickets_stream(settings:
                 await player.create_ticket(MODE, WEST_EUROPE)
             login = await meta.login_device("a-device-that-logs-out")
             await anybody.with_token(login.session_token).create_ticket(MODE, WEST_EUROPE)
+
+
+async def test_whose_ban_is_read_here_first_reads_that_and_not_that_the_session_ended(
+    api: Api, ends: Ends, cache: Redis
+) -> None:
+    ticket = await api.create(1)
+    ends.add(1, api.clock.now(), "revoked")
+    revoked = RevokedTokens(api.clock)
+    revocations = RevocationFollower(revoked, Told([ban(1, 0.0)]), api.clock)
+    await SessionEndFollower(cache, api.scripts, ends, api.clock, revoked, revocations).follow()
+    assert await reason_of(api, ticket) == "the player, or one of the party, was banned"
