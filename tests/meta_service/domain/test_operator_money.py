@@ -134,6 +134,15 @@ async def test_what_cannot_be_is_refused_before_anything_is_written(
     assert await written(store) == before
 
 
+async def test_a_key_holds_although_the_store_s_day_goes_back(
+    backend: Backend, store: asyncpg.Connection
+) -> None:
+    player, ada = (await backend.login()).player_id, operator(backend)
+    first = await ada.grant_money(player, "around-midnight", "coins", 5, "x")
+    await store.execute("UPDATE idempotency SET claimed_on = claimed_on + 1")
+    assert await ada.grant_money(player, "around-midnight", "coins", 5, "x") == first
+
+
 @pytest.mark.parametrize("reason", [r"\ud800", "  \u3000", r"\u200b", r"not\u2028a line", r"\u202egnorw"])
 async def test_a_reason_is_a_line_that_can_be_read(
     backend: Backend, store: asyncpg.Connection, reason: str

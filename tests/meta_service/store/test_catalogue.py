@@ -90,7 +90,18 @@ def test_what_players_wear_at_first_has_to_be_free() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: [", "7", "{item: []}", "items: 7", "currencies: coins", "currencies: ['']", "currencies: [Big Coins]", 'currencies: ["a\\0b"]', "[" * 5000, "items: 2026-13-01"],
+    [
+        "a: [",
+        "7",
+        "{item: []}",
+        "items: 7",
+        "currencies: coins",
+        "currencies: ['']",
+        "currencies: [Big Coins]",
+        'currencies: ["a\\0b"]',
+        "[" * 5000,
+        "items: 2026-13-01",
+    ],
 )
 def test_a_file_that_is_no_catalogue_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "catalogue.yaml"

@@ -109,10 +109,11 @@ FUNCTIONS = (
     DECLARE
         known bytea;
     BEGIN
-        -- Undone with the claim, where the caller refuses.
+        -- Undone with the claim, where the caller refuses. Tomorrow's keys are looked at, too: another store
+        -- whose clock is ahead may have taken them.
         PERFORM pg_advisory_xact_lock(hashtextextended(under_key, of_owner));
         SELECT request_hash, answer INTO known, earlier FROM idempotency
-        WHERE owner = of_owner AND key = under_key AND claimed_on <= (now() AT TIME ZONE 'UTC')::date;
+        WHERE owner = of_owner AND key = under_key AND claimed_on <= (now() AT TIME ZONE 'UTC')::date + 1;
         fresh := NOT FOUND;
         IF fresh THEN
             INSERT INTO idempotency (owner, key, request_hash) VALUES (of_owner, under_key, asked);
