@@ -43,6 +43,7 @@ class ClaimReader:
     def __init__(self, signer: Signer, clock: Clock) -> None:
         self._signer = signer
         self._clock = clock
+        self._keys = signer.keys
         self._known: dict[str, PartyClaim] = {}
 
     def party_of(self, player_id: int, mode: str, request: PartyRequest, now: float) -> TicketParty:
@@ -71,6 +72,10 @@ class ClaimReader:
         return TicketParty(f"{CLAIM_PREFIX}{claim.claim_id}", len(claim.members), claim.expires_at)
 
     def _read(self, text: str) -> PartyClaim:
+        if (
+            self._keys is not self._signer.keys
+        ):  # what a key has signed that was taken out is forged from now on
+            self._keys, self._known = self._signer.keys, {}
         claim = self._known.get(text)
         if claim is None:
             try:
@@ -89,4 +94,6 @@ def party_by_word(request: PartyRequest) -> TicketParty:
     """The party of a ticket that a service makes, by its own word. Raises ProblemError."""
     if request.party_id is None or request.size is None:
         raise ProblemError(422, "invalid-request", "a service names a party by party_id and size")
+    if request.party_id.startswith(CLAIM_PREFIX):
+        raise ProblemError(422, "invalid-request", f"a party_id does not begin with {CLAIM_PREFIX}")
     return TicketParty(request.party_id, request.size)

@@ -9,24 +9,27 @@ from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import httpx2
+import pytest
 from redis.asyncio import Redis
 
 from launchday.clock import ManualClock, SystemClock
 from launchday.identity import Signer
+from launchday.problems import ProblemError
 from launchday.settings import Settings
 from matchmaker.api.app import create_api
 from matchmaker.api.attendance import Attendance
 from matchmaker.api.party_changes import REASONS, PartyChangeFollower
-from matchmaker.api.party_claims import CLAIM_PREFIX
+from matchmaker.api.party_claims import CLAIM_PREFIX, ClaimReader
 from matchmaker.api.ticket_writer import GATHERING_GRACE_S
 from matchmaker.client import MatchmakerClient
+from matchmaker.messages import PartyRequest
 from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import KEYS, Scripts
 from matchmaker.tickets.ticket import Ticket
 from meta_service.app import build
 from meta_service.client import MetaClient, PartyChange, PartyChanges
 from tests.matchmaker.api.test_attendance import Api
-from tests.matchmaker.conftest import WEST_EUROPE, StubSkills, claim_of, served, token_of
+from tests.matchmaker.conftest import SECRET, WEST_EUROPE, StubSkills, claim_of, served, token_of
 from tests.matchmaker.director.test_cancel import MATCH, proposed, queue, states
 
 __all__ = ["queue"]  # a fixture
@@ -80,6 +83,24 @@ async def test_a_member_comes_once_and_a_claim_queues_once(api_url: str, client:
     assert await ask(api_url, 1, {"claim": claim}) == (409, "party-claim-used")
     assert await ask(api_url, 2, {"claim": claim}) == (409, "party-claim-used")
     assert await ask(api_url, 2, None) == (201, "")
+
+
+async def test_a_service_joins_no_party_that_queues_with_a_claim(
+    api_url: str, client: MatchmakerClient
+) -> None:
+    assert await ask(api_url, 1, {"claim": claim_of("p", (1, 2))}) == (201, "")
+    party = {"party_id": f"{CLAIM_PREFIX}{uuid5(NAMESPACE_OID, 'p')}", "size": 2}
+    asked = {"player_id": 3, "mode": MODE, "latencies_ms": WEST_EUROPE, "party": party}
+    assert [each["outcome"] for each in await client.create_tickets([asked])] == ["refused"]
+
+
+def test_a_claim_whose_key_was_taken_out_is_no_claim_any_more() -> None:
+    signer, clock = Signer(SECRET), SystemClock()
+    reader, request = ClaimReader(signer, clock), PartyRequest(claim=claim_of("p", (1, 2)))
+    assert reader.party_of(1, MODE, request, clock.now()).size == 2
+    signer.use(Signer(OTHER_SECRET).keys)
+    with pytest.raises(ProblemError, match="not valid"):
+        reader.party_of(1, MODE, request, clock.now())
 
 
 async def test_a_member_who_queues_alone_already_does_not_join(
