@@ -72,9 +72,7 @@ class ClaimReader:
         return TicketParty(f"{CLAIM_PREFIX}{claim.claim_id}", len(claim.members), claim.expires_at)
 
     def _read(self, text: str) -> PartyClaim:
-        if (
-            self._keys is not self._signer.keys
-        ):  # what a key has signed that was taken out is forged from now on
+        if self._keys is not self._signer.keys:  # one that was taken out may have signed what is known
             self._keys, self._known = self._signer.keys, {}
         claim = self._known.get(text)
         if claim is None:
