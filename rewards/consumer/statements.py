@@ -45,10 +45,17 @@ UPSERT_CHALLENGES = """
     RETURNING player_id, challenge, period, count, completed
 """
 
+# One that gives an item which is not in the catalogue waits for a later event.
 COMPLETE_CHALLENGES = """
     UPDATE challenge_progress AS p SET completed = true
     FROM unnest($1::bigint[], $2::text[], $3::text[]) AS done (player_id, challenge, period)
     WHERE (p.player_id, p.challenge, p.period) = (done.player_id, done.challenge, done.period)
+        AND NOT EXISTS (
+            SELECT FROM unnest($4::text[], $5::text[]) AS gives (challenge, item)
+            WHERE gives.challenge = p.challenge
+                AND NOT EXISTS (SELECT FROM catalogue WHERE item_id = item)
+        )
+    RETURNING p.player_id, p.challenge, p.period
 """
 
 # Returns whom it has taken to another tier, by the thresholds of today.

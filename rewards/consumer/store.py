@@ -286,16 +286,28 @@ class Store:
             [effects.challenge_counts[place] for place in places],
         )
         by_name = {challenge.name: challenge for challenge in challenges}
+        done = [
+            (player_id, name, period)
+            for player_id, name, period, count, was_completed in rows
+            if not was_completed and count >= by_name[name].count
+        ]
+        if not done:
+            return []
+        players, names, periods = zip(*done, strict=True)
+        items = [(name, give.item) for name in set(names) for give in by_name[name].gives if give.item]
+        rows = await connection.fetch(
+            statements.COMPLETE_CHALLENGES,
+            players,
+            names,
+            periods,
+            [name for name, _ in items],
+            [item for _, item in items],
+        )
         due: list[Due] = []
-        done: list[tuple[int, str, str]] = []
-        for player_id, name, period, count, was_completed in rows:
+        for player_id, name, period in rows:
             challenge = by_name[name]
-            if not was_completed and count >= challenge.count:
-                done.append((player_id, name, period))
-                effects.credit(player_id, challenge.xp, challenge.season)
-                due += gives.challenge_due(player_id, challenge, period)
-        if done:
-            await connection.execute(statements.COMPLETE_CHALLENGES, *zip(*done, strict=True))
+            effects.credit(player_id, challenge.xp, challenge.season)
+            due += gives.challenge_due(player_id, challenge, period)
         return due
 
     async def _store_seasons(self, connection: Any, effects: Effects, seasons: Sequence[Season]) -> list[Due]:

@@ -156,6 +156,26 @@ async def test_a_challenge_whose_number_is_changed_is_completed_once_a_period(
     ]
 
 
+async def test_a_challenge_that_gives_what_the_catalogue_does_not_have_waits(
+    store: Store, filled_url: str
+) -> None:
+    def shot() -> Envelope:
+        return kill(
+            source_of(1), now_s=NOW_S, tick=1, killer_id=1, victim_id=9, weapon="rifle", distance_m=1.0,
+            killer_at=(0, 0), victim_at=(1, 1),
+        )  # fmt: skip
+
+    prize = {**DAILY, "per": "ever", "gives": [{"item": "skin-ember"}, {"currency": "coins", "amount": 5}]}
+    store.go_by(own_rules(challenges=[prize]))
+    await query(filled_url, "DELETE FROM catalogue WHERE item_id = 'skin-ember'")
+    await apply(store, shot())
+    assert await coins(filled_url) == {}
+    await catalogue.seed(filled_url)
+    for _ in range(2):
+        await apply(store, shot())
+    assert (await owned(filled_url), await coins(filled_url)) == ({(1, "skin-ember"): 1}, {1: 5})
+
+
 async def test_consumers_and_catch_ups_side_by_side_give_everything_once(filled_url: str) -> None:
     stores = [Store(filled_url, "rewards", own_rules(), LETTERS) for _ in range(3)]
     follower = RulesFollower(stores[0], own_rules, SystemClock(), lambda given: None)
