@@ -91,7 +91,7 @@ def install(app: FastAPI) -> None:
         return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers).response()
 
     async def on_fault(_: Request, error: Exception) -> JSONResponse:
-        # The server ends the connection after a fault: a client that is not told sends its next request there.
+        # The server ends the connection after a fault: who is not told sends the next request there.
         return ProblemError(
             500,
             "internal-error",

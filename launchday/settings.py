@@ -276,7 +276,7 @@ class Settings(BaseSettings):
         "skin,emote,spray,title,consumable",
         pattern=r"^[a-z0-9-]+(,[a-z0-9-]+)*$",
         description=(
-            "Kinds that an item of the catalogue may be of, with commas between them: one that is misspelt is "
+            "Kinds that an item of the catalogue may be of, with commas between them: a misspelt one is "
             "refused. Loadouts wear what is a skin or an emote."
         ),
     )

@@ -27,6 +27,9 @@ ALLOWED = {
     "launchday/resilience/clocks/shared_time.lua": "it keeps the time that the others are given",
     "launchday/resilience/clocks/store_time.py": "it asks how far the store's clock is from ours",
     "launchday/outputs.py": "of commands: a name that no file of anybody has",
+    "launchday/resilience/day_partitions.py": "days are the store's, and a clock that is ahead drops none",
+    "meta_service/store/downgrade.py": "a command, as schema.py",
+    "meta_service/writebehind/bans.py": "it follows rows by the store's time, with which they are stamped",
     "meta_service/store/schema.py": "a command, no service: alembic has its own event loop and thread",
 }
 

@@ -201,14 +201,14 @@ def export(
 ) -> None:
     """Print everything that is held about a player as one JSON object."""
     found = _run(lambda meta: meta.export_player(player))
-    text = json.dumps(_with_text_ids(msgspec.to_builtins(found)), indent=2, ensure_ascii=False)
+    shown = _with_text_ids(msgspec.to_builtins(found))
     if output is None:
-        print(text)
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     try:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+            file.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         _fail(f"cannot write {output}: {error.strerror}", USAGE_ERROR)
     Terminal().print(data(f"{player}: exported to {output}"))
@@ -226,7 +226,7 @@ def delete(
         if not yes and not typer.confirm(f"Delete player {player} for good?", err=True):
             raise typer.Exit(ERROR)
     except typer.Abort:
-        typer.echo(err=True)  # behind the question
+        Terminal(stderr=True).print()  # behind the question
         _fail("nobody was deleted: nobody answered; --yes asks nobody", USAGE_ERROR)
     done = _run(lambda meta: meta.delete_player(player, reason))
     state = "deleted" if done.deleted else "had been deleted before"

@@ -77,7 +77,9 @@ class ApacheKafka(EmbeddedServer):
         data = self.folder / DATA
         config.write_text(self._properties(controller_port=free_port()))
         if not (data / "meta.properties").exists():
-            self._tool("kafka.tools.StorageTool", "format", "-c", str(config), f"--cluster-id={_cluster_id()}")
+            self._tool(
+                "kafka.tools.StorageTool", "format", "-c", str(config), f"--cluster-id={_cluster_id()}"
+            )
         flags = [HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", NO_MAPPED_COUNTERS]
         argv = [str(self.program()), *flags, "-cp", class_path(), "kafka.Kafka", str(config)]
         return child_processes.spawn(argv, log=self.log, cwd=self.folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import structlog
@@ -97,13 +96,13 @@ class KeyWatch:
 
     async def read(self) -> None:
         """Read the file again, changed or not. Raises KeyFileError."""
-        self._take(await asyncio.to_thread(read_keys, self._settings, self._reader))
+        self._take(await self._clock.run_in_thread(read_keys, self._settings, self._reader))
 
     async def run(self) -> None:
         """Look every `LOOK_S`, until cancelled; at once done where there is no file."""
         while self._settings.identity_keys:
             await self._clock.sleep(LOOK_S)
-            self._take(await asyncio.to_thread(self._changed))
+            self._take(await self._clock.run_in_thread(self._changed))
 
     def _changed(self) -> KeySet | None:
         state = self._state()

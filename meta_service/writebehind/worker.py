@@ -103,8 +103,8 @@ class WriteBehind:
     async def run(self, stop: asyncio.Event) -> None:
         """Store changes until ``stop`` is set; outages of the cache and of the store are waited out.
 
-        Leases end and players expire in a task beside it, which needs the cache alone; deletions that were left
-        are finished in another.
+        Leases end and players expire in a task beside it, which needs the cache alone; deletions that were
+        left are finished in another.
         """
         loop = asyncio.get_running_loop()
         erasures = LeftErasures(self._cache, self._store_url, self._clock)

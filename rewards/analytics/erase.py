@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from launchday import startup
 from launchday.clock import SystemClock
 from launchday.settings import settings
+from launchday.terminal import Terminal, show_error
 from rewards.analytics import columns
 from rewards.analytics.lake import Lake, files
 from rewards.analytics.pseudonyms import rows_that_name
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     folder = chosen.folder or settings().state_dir / "analytics"
     if not folder.is_dir():
-        print(f"error: there is no folder {folder}: give --folder", file=sys.stderr)
+        show_error(f"there is no folder {folder}: give --folder")
         return 2
     if chosen.show:
         for player_id in chosen.players:
@@ -56,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lake.open()
     except LakeInUseError as error:
-        print(f"error: {error}: stop analytics first, or let it do this by itself", file=sys.stderr)
+        show_error(f"{error}: stop analytics first, or let it do this by itself")
         return 1
     try:
         rows = lake.replace_players({player_id: draw(62) | 1 for player_id in chosen.players})
     finally:
         lake.close()
-    print(f"{rows} rows have other numbers now")
+    Terminal().print(f"{rows} rows have other numbers now")
     return 0
 
 

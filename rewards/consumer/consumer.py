@@ -193,9 +193,7 @@ class Consumer:
             max_records=MAX_BATCH_RECORDS,
         )
         kafka.subscribe(self._topics, listener=RebalanceListener(self._on_rebalance, "rewards"))
-        ahead = ReadAhead(
-            kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka), self._judge
-        )
+        ahead = ReadAhead(kafka, MAX_BATCH_RECORDS, self._read, partial(self._guard.look, kafka), self._judge)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await kafka.start()

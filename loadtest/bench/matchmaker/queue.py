@@ -99,9 +99,7 @@ async def _counters(settings: Settings) -> dict[str, Any]:
 class _InstantServices:
     """Skills and servers without a call over the network."""
 
-    async def skills(
-        self, mode: str, player_ids: Sequence[int], *, blocks: bool = False
-    ) -> PlayerSkills:
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
         return PlayerSkills(dict.fromkeys(player_ids, (25.0, 25.0 / 3)))
 
     async def allocate(self, *, region: str, match: Any, idempotency_key: str) -> Allocation:

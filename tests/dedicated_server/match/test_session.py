@@ -32,7 +32,8 @@ from meta_service.client import (
     MetaUnavailableError,
     PlayerCommit,
 )
-from rewards.events import DeathCause, Envelope, ProducerCounters
+from rewards.events import Envelope, ProducerCounters
+from rewards.events import events_pb2 as pb
 from tests.dedicated_server.match.conftest import FLEET_KEY, TestMatch, new_match, playing
 from tests.waiting import until
 
@@ -207,7 +208,7 @@ async def test_a_player_who_is_banned_leaves_the_running_match_and_is_committed_
     assert [report[name] for name in ("players_joined", "players_kicked", "players_lost")] == [3, 1, 0]
     assert [result.player_id for result in table.meta.committed] == [11, 12, 13]
     left = [each.death for each in table.producer.envelopes if each.HasField("death")]
-    assert [death.victim_id for death in left if death.cause == DeathCause.LEFT] == [12]
+    assert [death.victim_id for death in left if death.cause == pb.Death.CAUSE_LEFT] == [12]
 
 
 async def test_events_carry_the_match_its_ticks_and_the_times_of_these(

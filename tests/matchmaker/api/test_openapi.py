@@ -71,7 +71,7 @@ def test_each_problem_that_a_route_names_is_one_that_it_raises_with_that_status(
             if slug in problems:
                 assert str(problems[slug]) in STATUS.findall(text), (method, path, slug)
             else:
-                assert slug in ("session-revoked",), (method, path, slug)
+                assert slug in ("session-revoked", "session-superseded"), (method, path, slug)
 
 
 def test_each_conflict_is_named_where_clients_read_it(document: dict[str, Any]) -> None:

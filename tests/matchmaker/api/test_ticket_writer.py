@@ -93,9 +93,7 @@ async def test_a_refusal_that_concerns_ourselves_is_not_halved() -> None:
     class Forbidding:
         calls = 0
 
-        async def skills(
-        self, mode: str, player_ids: Sequence[int], *, blocks: bool = False
-    ) -> PlayerSkills:
+        async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
             self.calls += 1
             raise SkillsUnavailableError("403 forbidden")
 
@@ -123,9 +121,7 @@ async def test_who_has_hung_up_gets_no_ticket(writer: TicketWriter, skills: Stub
 class SilentSkills:
     """A meta service that never answers."""
 
-    async def skills(
-        self, mode: str, player_ids: Sequence[int], *, blocks: bool = False
-    ) -> PlayerSkills:
+    async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -155,9 +151,7 @@ async def test_a_write_outlives_the_request_that_began_it(scripts: Scripts, skil
     seen: list[float | None] = []
 
     class Watching(StubSkills):
-        async def skills(
-        self, mode: str, player_ids: Sequence[int], *, blocks: bool = False
-    ) -> PlayerSkills:
+        async def skills(self, mode: str, player_ids: Sequence[int], *, blocks: bool = False) -> PlayerSkills:
             seen.append(deadline.current())
             return await super().skills(mode, player_ids)
 

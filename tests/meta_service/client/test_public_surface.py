@@ -8,13 +8,13 @@ import sys
 from meta_service import client
 
 PUBLIC = """
-Account AccountExport Ban BannedPlayer CatalogueItem ChallengeProgress CheckedOut CheckoutRefusal CheckoutResponse
-CommitRefusal CommitResponse Deletion DisplayName Friend GivenCache Grant Held Invitation Kick Kicks
-Leaderboard LeaveResponse LedgerEntry LinkedLogin LinkedLogins Loadout MatchReport MetaClient
-MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OperatorAction OwnedItem Party
-PartyChange PartyChanges PartyClaim PartyMember PartyQueue PastMatch PlayerCommit PlayerStatus Profile
-Progress ProgressCache Purchase RatingCache Refund Revocation Revocations SeasonProgress Session SessionEnd SessionEnds Skill Skills
-Standing TierProgress read_claim
+Account AccountExport Ban BannedPlayer CatalogueItem ChallengeProgress CheckedOut CheckoutRefusal
+CheckoutResponse CommitRefusal CommitResponse Deletion DisplayName Friend GivenCache Grant Held
+Invitation Kick Kicks Leaderboard LeaveResponse LedgerEntry LinkedLogin LinkedLogins Loadout MatchReport
+MetaClient MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OperatorAction OwnedItem
+Party PartyChange PartyChanges PartyClaim PartyMember PartyQueue PastMatch PlayerCommit PlayerStatus
+Profile Progress ProgressCache Purchase RatingCache Refund Revocation Revocations SeasonProgress Session
+SessionEnd SessionEnds Skill Skills Standing TierProgress read_claim
 """
 CALLS = """
 accept_friendship accept_party audit ban block blocks call catalogue check_out close close_match commit

@@ -217,6 +217,7 @@ async def test_an_older_sum_does_not_replace_a_newer_one(redis: Redis) -> None:
     await publish(redis, [SeasonRecord(SEASON, 7, 2, 1, 9)])
     await publish(redis, [SeasonRecord(SEASON, 7, 1, 1, 4)])
     shown = await redis.zscore(keys.board(SEASON, "kills"), ranking.member(7))
+    assert shown is not None
     assert ranking.score_of(shown) == 9
 
 

@@ -18,6 +18,7 @@ from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.cache import cache
 from meta_service.domain.shop import Shop
+from meta_service.domain.wardrobe import Wardrobe
 from meta_service.errors import InsufficientFundsError
 from meta_service.store import catalogue
 from meta_service.store.apply import apply
@@ -119,13 +120,16 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
     """A shop with crates; players 1 to 20 have money for three."""
     connection = await asyncpg.connect(settings.store_url)
     await catalogue.put(connection, [CRATE])
+    for player in range(1, 21):
+        await connection.execute(
+            "SELECT ledger_transfer(gen_random_uuid(), $1, 0, 'coins', 150, 'to begin with', $2, '')",
+            *(player, NOW_S),
+        )
     await connection.close()
     redis = cache.connect(settings.cache_url)
     store = MetaStore(settings.store_url, SystemClock())
-    shop = Shop(store, cache.Cache(redis, "east-us"), SystemClock())
-    for player in range(1, 21):
-        await shop.grant(player, f"begin-{player}", "coins", 150, "to begin with", NOW_S)
-    yield shop
+    known = cache.Cache(redis, "east-us")
+    yield Shop(store, known, SystemClock(), Wardrobe(store, known, SystemClock()))
     await store.close()
     await redis.aclose()
 
