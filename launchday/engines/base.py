@@ -141,6 +141,8 @@ class EmbeddedServer(ABC):
         """
         try:
             folders.claim(self.folder, self.own_names)
+            with contextlib.suppress(PermissionError):  # somebody else made it, and may have a reason
+                self.folder.chmod(0o700)  # hashes of passwords and devices are in it
             self.log.parent.mkdir(parents=True, exist_ok=True)
             self._start(port)
         except OSError as error:

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
+from launchday.folders import FolderError
 from rewards import metrics
 from rewards.analytics.erased_players import ErasedPlayers
 from rewards.analytics.lake import Lake
@@ -112,7 +113,9 @@ class Writer:
                 break
             except LakeInUseError as error:
                 log.info("analytics_on_standby", reason=str(error))
-                await self._sleep(STANDBY_RETRY_S)
+            except (OSError, FolderError) as error:  # a file in its place, no right to write, a full disk
+                log.error("analytics_folder_unusable", reason=str(error))
+            await self._sleep(STANDBY_RETRY_S)
         try:
             while not self._stopping.is_set():
                 try:

@@ -117,7 +117,13 @@ async def test_the_services_insides_are_not_reached_through_it(gateway: str) -> 
             *("/v1/internal/counters", "/v1/internal/queues", "/metrics", "/healthz", "/readyz"),
             *("/v1/operator/audit", "/v1/operator/players/7", "/v1/./operator/audit", "/v1/%6fperator/audit"),
         ):
-            assert (await http.get(path)).status_code == 404, path
+            answer = await http.get(path)
+            assert answer.status_code == answer.json()["status"] == 404, path
+            assert answer.headers["Content-Type"] == "application/problem+json"
+        refused = await http.post("/v1/login/device", content=b"x" * 70_000)
+        assert refused.status_code == refused.json()["status"] == 413
+        assert refused.json()["type"] == "urn:launchday:request-too-large"
+        assert refused.headers["Content-Type"] == "application/problem+json"
 
 
 async def test_a_request_id_goes_through_and_one_is_made_where_there_is_none(gateway: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from launchday.clock import SystemClock
 from launchday.settings import Settings
@@ -60,6 +61,11 @@ async def test_every_event_is_written_once_and_a_writer_goes_on_where_the_last_o
 async def test_stopping_writes_what_is_in_memory(settings: Settings, tmp_path: Path) -> None:
     events = make_event_fixture(1, players=100).events
     await send(settings, events)
-    async with writing(settings, tmp_path / "analytics") as made:
-        await until(lambda: len(made._events) == len(events), "everything read")
+    (tmp_path / "analytics").touch()  # a file in the folder's place: the writer waits until it is gone
+    with capture_logs() as said:
+        async with writing(settings, tmp_path / "analytics") as made:
+            await until(lambda: bool(said), "a word about it")
+            assert said[0]["event"] == "analytics_folder_unusable"
+            (tmp_path / "analytics").unlink()
+            await until(lambda: len(made._events) == len(events), "everything read")
     assert_each_once(tmp_path / "analytics", events)
