@@ -10,6 +10,7 @@ the new balance and what is owned after the commit: balances are never asked of 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -284,14 +285,21 @@ class Shop:
         return answer
 
     async def _show(self, player_id: int, answer: Answer, now: float) -> None:
-        try:
-            if "balance" in answer:
-                await self._cache.publish_balance(
-                    player_id, answer["currency"], answer["balance"], answer["version"]
-                )
-            if "owned_version" in answer:  # not in an answer that an earlier release gave under this key
-                rows = [(answer["item_id"], answer["owned"], answer["owned_version"])]
-                if await self._cache.publish_items(player_id, rows):
-                    await self._wardrobe.look_at([player_id], now)
+        try:  # side by side: each is a write that the cache syncs to its disk
+            await asyncio.gather(
+                self._show_balance(player_id, answer), self._show_item(player_id, answer, now)
+            )
         except RedisError as error:  # it is right in the store; the next change or load shows it
             log.warning("balance not shown", player_id=player_id, reason=repr(error))
+
+    async def _show_balance(self, player_id: int, answer: Answer) -> None:
+        if "balance" in answer:
+            await self._cache.publish_balance(
+                player_id, answer["currency"], answer["balance"], answer["version"]
+            )
+
+    async def _show_item(self, player_id: int, answer: Answer, now: float) -> None:
+        if "owned_version" in answer:  # not in an answer that an earlier release gave under this key
+            rows = [(answer["item_id"], answer["owned"], answer["owned_version"])]
+            if await self._cache.publish_items(player_id, rows):
+                await self._wardrobe.look_at([player_id], now)
