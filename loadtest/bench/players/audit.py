@@ -4,6 +4,7 @@ cache hold, and what players are answered. It shares no code with the services.
 
 from __future__ import annotations
 
+import functools
 import json
 import unicodedata
 from collections import Counter, defaultdict
@@ -48,12 +49,12 @@ class PlayersEvidence:
     boards: Mapping[str, Sequence[Standing]]
     worn: Mapping[int, str]
 
-    @property
+    @functools.cached_property
     def deleted(self) -> set[int]:
         """The players whose deletion was acknowledged."""
         return {line["player"] for line in select_operations(self.operations, "delete", "ack")}
 
-    @property
+    @functools.cached_property
     def living(self) -> set[int]:
         """The players whose account was opened and not deleted."""
         opened = {line["player"] for line in select_operations(self.operations, "open", "ack")}
