@@ -227,10 +227,14 @@ class RandomLives:
         if self._random.random() < 0.75:
             return
         token = player.token
-        if self._random.random() < 0.5:
-            await self._until_answered(lambda: self._service.delete_account(token))
-        else:
-            await self._until_answered(lambda: self._operator.delete_player(player.player_id, REASON))
+        try:
+            if self._random.random() < 0.5:
+                await self._until_answered(lambda: self._service.delete_account(token))
+            else:
+                await self._until_answered(lambda: self._operator.delete_player(player.player_id, REASON))
+        except MetaRefusedError as error:
+            if error.kind != "session-erased":  # done before: that answer was lost
+                raise
         self._log.acknowledged("delete", player=player.player_id)
         if not player.deleted:
             player.deleted = True
