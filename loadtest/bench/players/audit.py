@@ -399,13 +399,17 @@ def _first_refunds(evidence: PlayersEvidence) -> Iterator[Operation]:
 
 
 def _bans(operations: Sequence[Operation]) -> dict[int, list[tuple[int, int]]]:
-    """Player to the times between which a ban held for sure: no end of one was under way meanwhile."""
+    """Player to the times between which a ban held for sure: since it was sent no end of one was under way."""
     since: dict[int, int] = {}
     ending: Counter[int] = Counter()
+    ended: Counter[int] = Counter()  # when the last end was asked for or answered
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for line in operations:
-        if line["op"] == "ban" and not ending[line["player"]]:
-            since.setdefault(line["player"], line["at"])
+        if line["op"] == "unban":
+            ended[line["player"]] = line["at"]
+        if line["op"] == "ban":
+            if not ending[line["player"]] and ended[line["player"]] < line["sent"]:
+                since.setdefault(line["player"], line["at"])
         elif line["op"] == "unban" and line["phase"] == "ask":
             ending[line["player"]] += 1
             if (began := since.pop(line["player"], None)) is not None:

@@ -274,9 +274,9 @@ class RandomLives:
         self._log.acknowledged("action", action=action, player=player.player_id)
 
     async def _ban(self, player: Player) -> None:
-        operator, who = self._operator, player.player_id
+        operator, who, sent = self._operator, player.player_id, time.monotonic_ns()
         await self._until_answered(lambda: operator.ban(who, REASON))
-        self._log.acknowledged("ban", player=who)
+        self._log.acknowledged("ban", player=who, sent=sent)
         await self._log_in_quietly(player)
         self._log.sent("unban", player=who)
         await self._until_answered(lambda: operator.lift_ban(who, REASON))

@@ -67,7 +67,7 @@ async def _live_and_plant(folder: Path) -> None:
             evidence = PlayersEvidence(
                 [
                     *operations,
-                    {"at": last + 10, "op": "ban", "phase": "ack", "player": victim},
+                    {"at": last + 10, "op": "ban", "phase": "ack", "player": victim, "sent": last + 5},
                     {"at": last + 30, "op": "login", "phase": "ack", "player": victim, "sent": last + 20},
                     {"at": last + 40, "op": "unban", "phase": "ask", "player": victim},
                     {"at": last + 50, "op": "again", "phase": "ack", "same": False},
