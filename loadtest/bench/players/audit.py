@@ -399,7 +399,7 @@ def _first_refunds(evidence: PlayersEvidence) -> Iterator[Operation]:
 
 
 def _bans(operations: Sequence[Operation]) -> dict[int, list[tuple[int, int]]]:
-    """Player to the times between which a ban held for sure: since it was sent no end of one was under way."""
+    """Player to the times between which a ban held for sure: none of its ends was under way meanwhile."""
     since: dict[int, int] = {}
     ending: Counter[int] = Counter()
     ended: Counter[int] = Counter()  # when the last end was asked for or answered
