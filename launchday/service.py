@@ -240,6 +240,8 @@ async def read_again(app: FastAPI, part: str) -> None:
 
 PlayerCaller = Annotated[identity.Identity, Depends(require(identity.PLAYER))]
 ServiceCaller = Annotated[identity.Identity, Depends(require(identity.SERVICE))]
+OperatorCaller = Annotated[identity.Identity, Depends(require(identity.OPERATOR))]
+ViewerCaller = Annotated[identity.Identity, Depends(require(identity.OPERATOR, identity.VIEWER))]
 
 
 class _RequestId:

@@ -24,21 +24,22 @@
     │   ├── UnknownCurrencyError     nothing costs it, and it is not in the list of currencies
     │   ├── WalletFullError          the wallet would hold more than a wallet can
     │   ├── TooFewItemsError         the player has fewer pieces than are to be taken
-    │   ├── LoadoutError             what cannot be worn, or not by this player; each kind has its slug
     │   ├── KeyReusedError           the idempotency key belongs to another request
     │   ├── NameTakenError           another account has the name
     │   ├── BadNameError             no display name: what of it is wrong
     │   ├── NameChangedLatelyError   the display name was changed too short a while ago
     │   ├── PlaceholderDeviceError   the device id is one that stands for nobody
-    │   ├── LoginLinkError           what cannot be a way to log in to an account; each kind has its slug
     │   ├── PlatformTokenError       a platform's token is not valid
     │   ├── UnknownIssuerError       no platform of this name is set up
     │   ├── IssuerUnavailableError   a platform did not tell the key that a token names
     │   ├── WrongPasswordError       no account has this name and password
     │   ├── TooManyAttemptsError     too many wrong passwords for one name from one address
     │   ├── HashingBusyError         more passwords are to be checked than the machine can hash
-    │   ├── PartyError               what a party or its member may not do now; each kind has its slug
-    │   ├── FriendshipError          what cannot become a friendship; each kind has its slug
+    │   ├── SlugRefusedError         base of those of several kinds, each with its slug
+    │   │   ├── LoadoutError             what cannot be worn, or not by this player; each kind has its slug
+    │   │   ├── LoginLinkError           what cannot be a way to log in to an account; each kind has its slug
+    │   │   ├── PartyError               what a party or its member may not do now; each kind has its slug
+    │   │   └── FriendshipError          what cannot become a friendship; each kind has its slug
     │   ├── BlockError               who cannot be blocked; each kind has its slug
     │   ├── BannedError              an operator keeps the player out, for a time or for good
     │   └── SessionEndedError        the session was superseded or revoked, or its refresh token was reused
@@ -94,6 +95,15 @@ class RefusedError(MetaError):
     status = 409
     slug = "refused"
     members: Mapping[str, object] = MappingProxyType({})
+
+
+class SlugRefusedError(RefusedError):
+    """Base of refusals that are of several kinds; ``slug`` says which."""
+
+    def __init__(self, status: int, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
 
 
 class UnknownPlayerError(RefusedError):
@@ -168,17 +178,12 @@ class TooFewItemsError(RefusedError):
     slug = "too-few-items"
 
 
-class LoadoutError(RefusedError):
+class LoadoutError(SlugRefusedError):
     """Raised for a loadout that cannot be; ``slug`` says why, the text names the item.
 
     ``unknown-item``: it is not in the catalogue; ``wrong-kind``: a skin is worn as a skin and an emote as an
     emote, and nothing else is worn; ``not-owned``: the player does not own it, and it is not free.
     """
-
-    def __init__(self, status: int, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
 
 
 class KeyReusedError(RefusedError):
@@ -211,7 +216,7 @@ class PlaceholderDeviceError(RefusedError):
     status, slug = 422, "placeholder-device"
 
 
-class LoginLinkError(RefusedError):
+class LoginLinkError(SlugRefusedError):
     """Raised when a way to log in cannot be linked or unlinked; ``slug`` says why.
 
     ``login-taken``: it belongs to another account; ``too-many-logins``: the account has as many as it may
@@ -219,11 +224,6 @@ class LoginLinkError(RefusedError):
     nobody who could open the account; ``deleted-too-often``: of a login whose accounts were deleted as often
     as it has ids.
     """
-
-    def __init__(self, status: int, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
 
 
 class PlatformTokenError(RefusedError):
@@ -262,27 +262,17 @@ class HashingBusyError(RefusedError):
     status, slug = 503, "overloaded"
 
 
-class PartyError(RefusedError):
+class PartyError(SlugRefusedError):
     """Raised when a party refuses; ``slug`` says why, see ``parties.REFUSALS``."""
 
-    def __init__(self, status: int, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
 
-
-class FriendshipError(RefusedError):
+class FriendshipError(SlugRefusedError):
     """Raised when a friendship cannot be; ``slug`` says why.
 
     ``friend-is-self``: the player asked for themselves; ``friends-full``: the player has as many friends and
     requests of their own as one may have; ``no-such-friendship``: nobody asked, or it has ended;
     ``player-blocked``: the player blocks the other one.
     """
-
-    def __init__(self, status: int, slug: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
 
 
 class BlockError(RefusedError):

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from launchday.clock import Clock
-from launchday.identity import OPERATOR, Identity
 from launchday.problems import ProblemError
 from launchday.resilience import deadline, parts, sockets
-from launchday.service import ServiceCaller, create_app, read_again, require, terminate_when_done
+from launchday.service import OperatorCaller, ServiceCaller, create_app, read_again, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import GivenCache, ProgressCache, RatingCache
 from rewards import dead_letters, kept_events
@@ -43,8 +42,6 @@ NEWEST_GAPS = 20
 ANALYTICS_FOLDER = "analytics"  # in the state folder
 COUNTERS_TIMEOUT_S = 9.0  # callers wait for 10
 DEAD_LETTERS_TIMEOUT_S = 8.0  # a client waits longer for a broker that does not answer
-
-OperatorCaller = Annotated[Identity, Depends(require(OPERATOR))]
 
 log = structlog.get_logger()
 

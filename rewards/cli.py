@@ -13,14 +13,14 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from launchday import outputs, startup
 from launchday.clock import SystemClock
 from launchday.settings import ENV_PREFIX, Settings, settings
-from launchday.terminal import Terminal, run_command, show_error, table
+from launchday.terminal import Terminal, fail, run_command, table
 from rewards.errors import DeadLettersError, RewardsError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def resend_dead_letters(
     from rewards import dead_letters
 
     if every == bool(origins):
-        _fail("give the origins of letters, or --all", USAGE)
+        fail("give the origins of letters, or --all", USAGE)
     bootstrap = _broker_address(kafka)
     found = _read(bootstrap)
     chosen = found if every else _select(found, origins or [])
@@ -141,7 +141,7 @@ def query(
     try:
         answer = queries.run(_lake_folder(folder), ready.sql if ready else question)
     except RewardsError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         for row in answer.rows:
             print(json.dumps(_json_value(dict(zip(answer.columns, row, strict=True))), allow_nan=False))
@@ -172,7 +172,7 @@ def newer(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     try:
         found = asyncio.run(kept_events.of_store(live)) if live else []
     except RewardsError as error:
-        _fail(f"the store at {live} cannot be read: {error}")
+        fail(f"the store at {live} cannot be read: {error}")
     if kept := kept_events.in_lake(_lake_folder(folder)):
         found.append(kept_events.Waiting("analytics", "", kept))
     found += kept_events.in_spools(config.state_dir)
@@ -199,7 +199,7 @@ def heat_map(
         looked_at = _lake_folder(folder)
         deaths = drawing.draw(looked_at, picture)
     except (RewardsError, outputs.OutputError) as error:
-        _fail(str(error))
+        fail(str(error))
     Terminal().print(f"{deaths} deaths{'' if folder else f' of {looked_at}'} are in {picture}")
 
 
@@ -215,7 +215,7 @@ def gaps(folder: FolderOption = None, as_json: JsonOption = False) -> None:
     live = config.store_url or _local_engines(config).get("store", "")
     lake = gaps_of_lake(_lake_folder(folder))
     if not live and lake is None:
-        _fail(f"no store runs here: set {ENV_PREFIX}STORE_URL, or give --folder of analytics", USAGE)
+        fail(f"no store runs here: set {ENV_PREFIX}STORE_URL, or give --folder of analytics", USAGE)
     found = [{"consumer": "rewards", **gap} for gap in (asyncio.run(_stored_gaps(live)) if live else [])]
     found += [{"consumer": "analytics", **gap} for gap in lake or []]
     found.sort(key=lambda gap: float(gap["noticed_at"]))
@@ -262,7 +262,7 @@ def rebuild(
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        _fail(f"the database at {store_url} cannot be used: {last}")
+        fail(f"the database at {store_url} cannot be used: {last}")
     try:
         clock = SystemClock()
         own_rules = rules.configured(config.rules, config.seasons)
@@ -282,7 +282,7 @@ def rebuild(
             found["live_digest"] = asyncio.run(rebuilding.digest(live))
             found["identical"] = found["live_digest"] == found["digest"]
     except RewardsError as error:
-        _fail(str(error))
+        fail(str(error))
     if as_json:
         print(json.dumps(found))
     else:
@@ -311,7 +311,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work_and_release())
     except DeadLettersError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
@@ -322,7 +322,7 @@ async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
     try:
         found = await StoredPositions(connections, "rewards").gaps(MAX_GAPS)
     except RewardsError as error:
-        _fail(f"the store at {store_url} cannot be read: {error}")
+        fail(f"the store at {store_url} cannot be read: {error}")
     finally:
         await connections.close()
     return [{**gap.as_json(), "noticed_at": at} for gap, at in found]
@@ -331,7 +331,7 @@ async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
 def _select(letters: list[DeadLetter], origins: list[str]) -> list[DeadLetter]:
     known = {letter.origin for letter in letters}
     if unknown := [origin for origin in origins if origin not in known]:
-        _fail(f"no dead letter came from {unknown[0]}: see launchday events dead-letters list")
+        fail(f"no dead letter came from {unknown[0]}: see launchday events dead-letters list")
     return [letter for origin in origins for letter in letters if letter.origin == origin]
 
 
@@ -353,7 +353,7 @@ def _broker_address(given: str) -> str:
     config = _settings()
     found = given or config.kafka_bootstrap or _local_engines(config).get("bus", "")
     if not found:
-        _fail(f"no broker runs here: set {ENV_PREFIX}KAFKA_BOOTSTRAP, or give --kafka", USAGE)
+        fail(f"no broker runs here: set {ENV_PREFIX}KAFKA_BOOTSTRAP, or give --kafka", USAGE)
     return found
 
 
@@ -417,11 +417,6 @@ def _json_value(value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     return str(_json_value(value))
-
-
-def _fail(message: str, code: int = ERROR) -> NoReturn:
-    show_error(message)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.live import Live
@@ -21,7 +21,7 @@ from rich.text import Text
 from launchday import identity
 from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.settings import Settings
-from launchday.terminal import Terminal, data, show_error, table
+from launchday.terminal import Terminal, data, fail, table
 
 if TYPE_CHECKING:
     from dedicated_server.fleet.client import FleetAdminClient
@@ -85,7 +85,7 @@ def scale(
 ) -> None:
     """Keep this many idle servers in a region instead of what its policy says, also after a restart."""
     if (ready is None) != reset:
-        _fail("say how many idle servers to keep, or --reset", USAGE_ERROR)
+        fail("say how many idle servers to keep, or --reset", USAGE_ERROR)
     decision = _run(
         lambda fleet: fleet.reset_policy(region) if ready is None else fleet.set_buffer(region, ready)
     )
@@ -131,7 +131,7 @@ def token(
 ) -> None:
     """Print a token for the fleet's web page and API. Needs the operators' key: LAUNCHDAY_IDENTITY_KEYS."""
     if role not in (identity.VIEWER, identity.OPERATOR):
-        _fail(f"--role is {identity.VIEWER} or {identity.OPERATOR}, not {role}", USAGE_ERROR)
+        fail(f"--role is {identity.VIEWER} or {identity.OPERATOR}, not {role}", USAGE_ERROR)
     try:
         signer = identity.signer_of(read_settings(), KEYS)
         signed = signer.service_token(name, time.time(), hours * 3600.0, roles=(role,))
@@ -139,7 +139,7 @@ def token(
         if (access := local_credentials(read_settings())) is not None and role == identity.OPERATOR:
             Terminal().print(access["token"])
             return
-        _fail(str(error), USAGE_ERROR)
+        fail(str(error), USAGE_ERROR)
     Terminal().print(signed)
 
 
@@ -186,7 +186,7 @@ def _run(do: Callable[[FleetAdminClient], Awaitable[T]]) -> T:
     try:
         return asyncio.run(within())
     except (FleetError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -200,11 +200,11 @@ def _address_and_token(config: Settings) -> tuple[str, str]:
             signer = identity.signer_of(config, KEYS)
             signed = signer.service_token("cli", time.time(), TOKEN_S, roles=(identity.OPERATOR,))
         except identity.IdentityError as error:
-            _fail(str(error), USAGE_ERROR)
+            fail(str(error), USAGE_ERROR)
         return config.fleet_url, signed
     if (access := local_credentials(config)) is not None:
         return access["url"], access["token"]
-    return _fail(
+    return fail(
         (
             f"no fleet runs in {config.state_dir}: set LAUNCHDAY_FLEET_URL and LAUNCHDAY_FLEET_TOKEN, "
             "or LAUNCHDAY_STATE_DIR"
@@ -224,11 +224,6 @@ def local_credentials(config: Settings) -> dict[str, str] | None:
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return None
-
-
-def _fail(message: str, code: int = ERROR) -> NoReturn:
-    show_error(message)
-    raise typer.Exit(code)
 
 
 def _show(found: Any, tables: Callable[[Any], list[Any]], as_json: bool) -> None:

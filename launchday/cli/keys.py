@@ -12,7 +12,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.identity import ANY_SUBJECT, Key, KeyFileError, key_folder
 from launchday.identity.key_file import PUBLIC
 from launchday.settings import env_name
-from launchday.terminal import Terminal, show_error, table
+from launchday.terminal import Terminal, fail, table
 
 ERROR = 1
 DAY_S = 24 * 3600.0
@@ -37,7 +37,7 @@ def make(folder: Folder, as_json: AsJson = False) -> None:
     try:
         new = key_folder.make(folder, secrets.token_bytes)
     except (KeyFileError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
     _print(new, as_json, f"{folder} has a key for everyone already")
     if not as_json and new:
         Terminal().print(
@@ -77,7 +77,7 @@ def rotate(
     try:
         new = key_folder.rotate(folder, owner, secrets.token_bytes, time.time(), lead_s=within, keep_s=keep_s)
     except KeyFileError as error:
-        _fail(str(error))
+        fail(str(error))
     _print([new], as_json, "")
 
 
@@ -91,17 +91,17 @@ def revoke(
     try:
         new = key_folder.revoke(folder, key_id, secrets.token_bytes, time.time())
     except KeyFileError as error:
-        _fail(str(error))
+        fail(str(error))
     _print([] if new is None else [new], as_json, f"{key_id} is out; another key of its owner signs already")
 
 
 def _keys(folder: Path) -> list[Key]:
     if not folder.is_dir():
-        _fail(f"there is no folder {folder}: launchday keys make {folder}", USAGE_ERROR)
+        fail(f"there is no folder {folder}: launchday keys make {folder}", USAGE_ERROR)
     try:
         return sorted(key_folder.read(folder), key=lambda key: (key.owner, key.signs_from))
     except KeyFileError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _print(keys: list[Key], as_json: bool, otherwise: str) -> None:
@@ -139,8 +139,3 @@ def _row(key: Key) -> dict[str, Any]:
 
 def _utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-
-
-def _fail(message: str, code: int = ERROR) -> NoReturn:
-    show_error(message)
-    raise typer.Exit(code)

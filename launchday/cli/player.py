@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -28,7 +28,7 @@ from launchday import identity
 from launchday.cli.fleet import local_credentials
 from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.settings import Settings
-from launchday.terminal import Terminal, data, show_error, table
+from launchday.terminal import Terminal, data, fail, table
 
 if TYPE_CHECKING:
     from meta_service.client import Ban, MetaClient, OperatorAction, PlayerStatus
@@ -151,7 +151,7 @@ def ban(
 ) -> None:
     """Ban a player: they are out of queue, party and match within seconds, and cannot log in."""
     if sum((bool(for_time), bool(until), for_good)) != 1:
-        _fail("say how long: --for, --until or --for-good", USAGE_ERROR)
+        fail("say how long: --for, --until or --for-good", USAGE_ERROR)
     ends_at = None if for_good else _end(for_time, until)
     made = _run(lambda meta: meta.ban(player, reason, ends_at))
     _answer(made, f"{player}: banned {_until(made.ends_at)}: {made.reason}", as_json)
@@ -210,7 +210,7 @@ def export(
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        _fail(f"cannot write {output}: {error.strerror}", USAGE_ERROR)
+        fail(f"cannot write {output}: {error.strerror}", USAGE_ERROR)
     Terminal().print(data(f"{player}: exported to {output}"))
 
 
@@ -227,7 +227,7 @@ def delete(
             raise typer.Exit(ERROR)
     except typer.Abort:
         Terminal(stderr=True).print()  # behind the question
-        _fail("nobody was deleted: nobody answered; --yes asks nobody", USAGE_ERROR)
+        fail("nobody was deleted: nobody answered; --yes asks nobody", USAGE_ERROR)
     done = _run(lambda meta: meta.delete_player(player, reason))
     state = "deleted" if done.deleted else "had been deleted before"
     left = "" if done.finished else "; a worker goes on until everything is gone"
@@ -270,9 +270,9 @@ def _run(do: Callable[[MetaClient], Awaitable[T]]) -> T:
     try:
         return asyncio.run(within())
     except MetaClientError as error:
-        _fail(str(error))
+        fail(str(error))
     except ValueError as error:  # what is no message, such as an empty reason
-        _fail(str(error), USAGE_ERROR)
+        fail(str(error), USAGE_ERROR)
     except KeyboardInterrupt:
         raise typer.Exit(ERROR) from None
 
@@ -285,10 +285,10 @@ def _token(config: Settings) -> str:
             signer = identity.signer_of(config, KEYS)
             return signer.service_token(_user(), time.time(), TOKEN_S, roles=(identity.OPERATOR,))
         except identity.IdentityError as error:
-            _fail(str(error), USAGE_ERROR)
+            fail(str(error), USAGE_ERROR)
     if (access := local_credentials(config)) is not None:
         return access["token"]
-    return _fail(
+    return fail(
         f"no backend runs in {config.state_dir}: set LAUNCHDAY_META_URL and LAUNCHDAY_OPERATOR_TOKEN, "
         "or LAUNCHDAY_STATE_DIR",
         USAGE_ERROR,
@@ -312,21 +312,16 @@ def _end(for_time: str, until: str) -> float:
     if for_time:
         found = _DURATION.fullmatch(for_time)
         if found is None:
-            _fail(f"--for is a number with s, m, h, d or w, such as 7d, not {for_time}", USAGE_ERROR)
+            fail(f"--for is a number with s, m, h, d or w, such as 7d, not {for_time}", USAGE_ERROR)
         return time.time() + int(found[1]) * UNITS_S[found[2]]
     try:
         at = datetime.fromisoformat(until)
     except ValueError:
-        _fail(f"--until is a date or a time, such as 2026-12-24T18:00, not {until}", USAGE_ERROR)
+        fail(f"--until is a date or a time, such as 2026-12-24T18:00, not {until}", USAGE_ERROR)
     ends_at = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     if ends_at <= time.time():
-        _fail(f"--until {until} is over", USAGE_ERROR)
+        fail(f"--until {until} is over", USAGE_ERROR)
     return ends_at
-
-
-def _fail(message: str, code: int = ERROR) -> NoReturn:
-    show_error(message)
-    raise typer.Exit(code)
 
 
 def _print_json(message: Any) -> None:

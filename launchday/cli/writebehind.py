@@ -12,14 +12,14 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.engines.stack import running_engines
 from launchday.settings import Settings, env_name
-from launchday.terminal import Terminal, show_error, table
+from launchday.terminal import Terminal, fail, show_error, table
 
 if TYPE_CHECKING:
     from meta_service.domain.rejected_changes import RejectedChange, RejectedChanges
@@ -83,7 +83,7 @@ def resend_rejected(
 ) -> None:
     """Send rejected changes to the store again; doing it twice is the same as doing it once."""
     if every == bool(entries):
-        _fail("give the ids of changes, or --all", USAGE_ERROR)
+        fail("give the ids of changes, or --all", USAGE_ERROR)
 
     async def work(rejected: RejectedChanges, config: Settings) -> tuple[int, int]:
         found, today = await _tried(rejected, config)
@@ -134,7 +134,7 @@ def _run(cache: str, work: Callable[[RejectedChanges, Settings], Awaitable[T]]) 
     here = running_engines(config.state_dir)
     address = cache or config.cache_url or here.get("cache", "")
     if not address:
-        _fail(f"no cache runs here: set {env_name('cache_url')}, or give --cache", USAGE_ERROR)
+        fail(f"no cache runs here: set {env_name('cache_url')}, or give --cache", USAGE_ERROR)
     config = config.model_copy(update={"store_url": config.store_url or here.get("store", "")})
 
     async def within() -> T:
@@ -147,13 +147,13 @@ def _run(cache: str, work: Callable[[RejectedChanges, Settings], Awaitable[T]]) 
     try:
         return asyncio.run(within())
     except (RedisError, OSError) as error:
-        _fail(f"the cache at {address} cannot be asked: {error}")
+        fail(f"the cache at {address} cannot be asked: {error}")
 
 
 def _select(found: Sequence[RejectedChange], entries: Sequence[str]) -> list[RejectedChange]:
     known = {one.entry: one for one in found}
     if unknown := [entry for entry in entries if entry not in known]:
-        _fail(f"there is no rejected change {unknown[0]}: see launchday writebehind rejected list")
+        fail(f"there is no rejected change {unknown[0]}: see launchday writebehind rejected list")
     return [known[entry] for entry in entries]
 
 
@@ -186,8 +186,3 @@ def _readable(changes: dict[str, str]) -> dict[str, Any]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _fail(message: str, code: int = ERROR) -> NoReturn:
-    show_error(message)
-    raise typer.Exit(code)

@@ -186,14 +186,7 @@ def players(
     """
     from loadtest.bench.players import players as bench
 
-    found = {"wrong": 0}
-
-    def measure() -> dict[str, Any]:
-        found.update(bench.run(rounds, operations, seed))
-        return found
-
-    _print(measure, as_json)
-    if found["wrong"]:
+    if _print(lambda: bench.run(rounds, operations, seed), as_json)["wrong"]:
         raise typer.Exit(ERROR)
 
 
@@ -611,8 +604,8 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
         yield functools.partial(run_part, part, Options())
 
 
-def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
-    """Run a benchmark and print its figures. Exits with code 1 where it cannot be run to its end."""
+def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> dict[str, Any]:
+    """Run a benchmark, print its figures and return them; exits with code 1 where it cannot be run."""
     from loadtest.bench.harness.statistics import print_figures
 
     progress = Terminal(stderr=True)
@@ -628,6 +621,7 @@ def _print(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
     if failures := found.get("not_written"):
         show_error(*failures)
         raise typer.Exit(ERROR)
+    return found
 
 
 def _print_cases(cases: Iterator[dict[str, Any]], as_json: bool) -> None:

@@ -108,7 +108,7 @@ def create_api(
                 tasks.append(asyncio.create_task(following.run()))
             source = session_ends or (meta if skills is None else None)
             if source is not None:
-                follower = SessionEndFollower(cache, scripts, source, clock, revoked, following)
+                follower = SessionEndFollower(cache, scripts, source, clock, following)
                 tasks.append(asyncio.create_task(follower.run()))
             parties = party_changes or (meta if skills is None else None)
             if parties is not None:

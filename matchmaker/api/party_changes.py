@@ -13,18 +13,14 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from matchmaker.api.following import BEGINNING, follow_on
 from matchmaker.api.party_claims import CLAIM_PREFIX
-from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS, Scripts
-from meta_service.client import MetaClientError, PartyChange, PartyChanges
+from meta_service.client import PartyChange, PartyChanges
 
-PERIOD_S = 0.5
-AWAY_S = 2.0  # between two attempts while a part is away
 KEPT_S = 180  # a void claim is known for so long: claims are good for a minute
-BEGINNING = "0-0"
 
 CHANGED = "the party changed: "
 REASONS = {
@@ -63,19 +59,10 @@ class PartyChangeFollower:
         self._scripts = scripts
         self._source = source
         self._clock = clock
-        self._away = False
 
     async def run(self) -> None:
         """Follow, until cancelled."""
-        while not asked_to_stop():
-            try:
-                await self.follow()
-                self._away = False
-            except (MetaClientError, RedisError, msgspec.DecodeError) as error:
-                if not self._away:
-                    log.warning("cannot follow the changes of parties, trying again", error=str(error))
-                self._away = True
-            await self._clock.sleep(AWAY_S if self._away else PERIOD_S)
+        await follow_on(self.follow, "the changes of parties", self._clock)
 
     async def follow(self) -> None:
         """Apply what has changed since the last time. Raises MetaClientError, the cache's errors."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Protocol
 
-import msgspec
 import structlog
 from fastapi import Depends, Request
 
@@ -23,11 +22,9 @@ from launchday.clock import Clock
 from launchday.identity import Identity
 from launchday.problems import ProblemError
 from launchday.service import PlayerCaller
-from meta_service.client import MetaClientError, Revocation, Revocations
+from matchmaker.api.following import BEGINNING, follow_on
+from meta_service.client import Revocation, Revocations
 
-PERIOD_S = 0.5
-AWAY_S = 2.0  # between two attempts while the meta service is away
-BEGINNING = "0-0"
 MAX_SESSIONS = 500_000  # kept at once, about 100 MB; beyond, the oldest are forgotten: their tokens end first
 MAX_BANS = 500_000
 SWEEP_S = 30.0  # between two looks for what need not be kept any more
@@ -114,33 +111,24 @@ class RevocationFollower:
     """
 
     def __init__(self, revoked: RevokedTokens, source: RevocationSource, clock: Clock) -> None:
-        self._revoked = revoked
+        self.revoked = revoked
         self._source = source
         self._clock = clock
         self._cursor = BEGINNING
         self._reading = asyncio.Lock()
-        self._away = False
 
     async def run(self) -> None:
         """Follow, until cancelled."""
-        while True:
-            try:
-                await self.follow()
-                self._away = False
-            except (MetaClientError, msgspec.DecodeError) as error:
-                if not self._away:
-                    log.warning("cannot follow revocations, trying again", error=str(error))
-                self._away = True
-            await self._clock.sleep(AWAY_S if self._away else PERIOD_S)
+        await follow_on(self.follow, "revocations", self._clock)
 
     async def follow(self) -> None:
         """Take in what was revoked since the last time. Raises MetaClientError."""
         async with self._reading:
             while (page := await self._source.revocations(self._cursor)).revocations:
                 for revocation in page.revocations:
-                    self._revoked.take(revocation)
+                    self.revoked.take(revocation)
                 self._cursor = page.cursor
-        self._revoked.sweep()
+        self.revoked.sweep()
 
 
 def ensure_live(request: Request, caller: Identity) -> None:

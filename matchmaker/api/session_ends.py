@@ -18,20 +18,16 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from matchmaker.api.revocations import RevocationFollower, RevokedTokens
-from matchmaker.queue.cache import asked_to_stop
+from matchmaker.api.following import BEGINNING, follow_on
+from matchmaker.api.revocations import RevocationFollower
 from matchmaker.queue.scripts import KEYS, Scripts
-from meta_service.client import MetaClientError, SessionEnd, SessionEnds
+from meta_service.client import SessionEnd, SessionEnds
 
-PERIOD_S = 0.5
-AWAY_S = 2.0  # between two attempts while a part is away
 # What ended is looked at once more after this: a ticket may have been on its way to the queue, see PATIENCE_S
 # of the writer.
 AGAIN_S = 6.0
-BEGINNING = "0-0"
 
 _REASONS = {"logged-out": "the player, or one of the party, has logged out"}
 _BANNED = "the player, or one of the party, was banned"
@@ -55,8 +51,8 @@ class SessionEndFollower:
         scripts: its scripts.
         source: whom to follow.
         clock: paces the questions.
-        revoked: knows who was banned, so that the players of such a ticket read why it ended; None: nobody.
-        revocations: what ``revoked`` knows it by: a ban is in both streams, and this one may be read first.
+        revocations: say who was banned, so that the players of such a ticket read why it ended: a ban is in
+            both streams, and this one may be read first. None: nobody says.
     """
 
     def __init__(
@@ -65,29 +61,18 @@ class SessionEndFollower:
         scripts: Scripts,
         source: SessionEndSource,
         clock: Clock,
-        revoked: RevokedTokens | None = None,
         revocations: RevocationFollower | None = None,
     ) -> None:
-        self._revoked = revoked
         self._revocations = revocations
         self._cache = cache
         self._scripts = scripts
         self._source = source
         self._clock = clock
         self._again: deque[tuple[float, str]] = deque()  # monotonic seconds, the cursor before
-        self._away = False
 
     async def run(self) -> None:
         """Follow, until cancelled."""
-        while not asked_to_stop():
-            try:
-                await self.follow()
-                self._away = False
-            except (MetaClientError, RedisError, msgspec.DecodeError) as error:
-                if not self._away:
-                    log.warning("cannot follow the ends of sessions, trying again", error=str(error))
-                self._away = True
-            await self._clock.sleep(AWAY_S if self._away else PERIOD_S)
+        await follow_on(self.follow, "the ends of sessions", self._clock)
 
     async def follow(self) -> None:
         """Apply what has ended since the last time. Raises MetaClientError, the cache's errors."""
@@ -120,6 +105,6 @@ class SessionEndFollower:
             log.info("tickets of ended sessions cancelled", tickets=ended)
 
     def _reason(self, end: SessionEnd) -> str:
-        if self._revoked is not None and self._revoked.is_banned(end.player_id):
+        if self._revocations is not None and self._revocations.revoked.is_banned(end.player_id):
             return _BANNED
         return _REASONS.get(end.why, _ENDED)

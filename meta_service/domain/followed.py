@@ -12,8 +12,9 @@ MAX_PAGE = 1_000  # entries an answer: 1 ms of the cache
 Entry = tuple[str, dict[str, str]]
 
 
-async def entries_after(redis: Redis, stream: str, cursor: str) -> list[Entry]:
-    """The entries after a cursor, the oldest first, at most MAX_PAGE; after BEGINNING: all that are kept.
+async def entries_after(redis: Redis, stream: str, cursor: str) -> tuple[list[Entry], str]:
+    """The entries after a cursor, the oldest first, at most MAX_PAGE; after BEGINNING: all that are kept. And
+    the cursor behind them.
 
     A cursor that is ahead of the stream is of a stream that the cache has lost: then it begins anew. Errors
     are redis-py's.
@@ -24,7 +25,7 @@ async def entries_after(redis: Redis, stream: str, cursor: str) -> list[Entry]:
         newest = await cache.xrevrange(stream, count=1)
         if newest and place(newest[0][0]) < place(cursor):
             entries = await cache.xrange(stream, count=MAX_PAGE)
-    return cast("list[Entry]", entries)
+    return cast("list[Entry]", entries), entries[-1][0] if entries else cursor
 
 
 def place(entry_id: str) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class RevokedTokens:
 
     async def after(self, cursor: str) -> Revocations:
         """The revocations after a cursor, at most a page; after ``0-0``: all that are kept."""
-        entries = await entries_after(self._redis, keys.REVOCATIONS, cursor)
+        entries, behind = await entries_after(self._redis, keys.REVOCATIONS, cursor)
         return Revocations(
             [
                 Revocation(
@@ -40,17 +40,17 @@ class RevokedTokens:
                 )
                 for _, of in entries
             ],
-            entries[-1][0] if entries else cursor,
+            behind,
         )
 
     async def kicks(self, match_id: UUID, cursor: str) -> Kicks:
         """The kicks of a match after a cursor, at most a page of all matches'."""
-        entries = await entries_after(self._redis, keys.KICKS, cursor)
+        entries, behind = await entries_after(self._redis, keys.KICKS, cursor)
         return Kicks(
             [
                 Kick(PlayerId(int(of["player"])), of["why"])
                 for _, of in entries
                 if of["match"] == str(match_id)
             ],
-            entries[-1][0] if entries else cursor,
+            behind,
         )

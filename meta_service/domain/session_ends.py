@@ -31,9 +31,9 @@ class EndedSessions:
 
     async def after(self, cursor: str, now: float) -> SessionEnds:
         """The ends after a cursor, the oldest first, at most a page; after ``0-0``: all that are kept."""
-        entries = await entries_after(self._redis, keys.SESSION_ENDS, cursor)
+        entries, behind = await entries_after(self._redis, keys.SESSION_ENDS, cursor)
         if not entries:
-            return SessionEnds([], cursor)
+            return SessionEnds([], behind)
         pipeline = self._redis.pipeline(transaction=False)
         for _, fields in entries:
             pipeline.hmget(keys.player(int(fields["player"])), ["session_state", "ban"])
@@ -49,7 +49,7 @@ class EndedSessions:
                 )
                 for (_, of), (state, ban) in zip(entries, states, strict=True)
             ],
-            entries[-1][0],
+            behind,
         )
 
 

@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Path
 from redis.exceptions import RedisError
 
+from launchday.service import OperatorCaller
 from meta_service.context import Context, InContext, LivePlayer
 from meta_service.domain.logins import SHOWN_DIGITS, Login
 from meta_service.errors import StoreUnavailableError
@@ -22,7 +23,6 @@ from meta_service.messages.accounts import (
     PlatformLinkRequest,
 )
 from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlayer, WhyQuery
-from meta_service.routes.operators import Operator
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=MessageRoute)
 operators = APIRouter(prefix="/v1/operator/players", tags=["operators"], route_class=MessageRoute)
@@ -100,7 +100,7 @@ async def delete(caller: LivePlayer, context: InContext) -> Deletion:
 
 @operators.get("/{player_id}/export")
 async def export_for_operator(
-    player_id: OtherPlayer, operator: Operator, context: InContext
+    player_id: OtherPlayer, operator: OperatorCaller, context: InContext
 ) -> AccountExport:
     """Read everything that is held about a player, for them; it is noted who did."""
     now = context.clock.now()
@@ -112,7 +112,7 @@ async def export_for_operator(
 @operators.delete("/{player_id}")
 async def delete_for_operator(
     player_id: OtherPlayer,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
     reason: WhyQuery,
 ) -> Deletion:

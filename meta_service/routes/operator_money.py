@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 
-from launchday.identity import OPERATOR, VIEWER, Identity
-from launchday.service import read_again, require
+from launchday.identity import Identity
+from launchday.service import OperatorCaller, ViewerCaller, read_again
 from meta_service.context import InContext
 from meta_service.domain.shop import Actor
 from meta_service.messages.base import MAX_PLAYER_ID, read
@@ -24,8 +24,6 @@ from meta_service.routes.money import IdempotencyKey
 
 router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=MessageRoute)
 
-Operator = Annotated[Identity, Depends(require(OPERATOR))]
-Viewer = Annotated[Identity, Depends(require(OPERATOR, VIEWER))]
 EntryNumber = Annotated[int, Query(ge=1, le=MAX_PLAYER_ID, description="Only entries older than this one.")]
 
 
@@ -34,7 +32,7 @@ async def grant(
     player_id: OtherPlayer,
     order: FromBody[MoneyOrder],
     key: IdempotencyKey,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
 ) -> MoneyMoved:
     """Put money into a player's wallet, once for each key."""
@@ -46,7 +44,7 @@ async def debit(
     player_id: OtherPlayer,
     order: FromBody[MoneyOrder],
     key: IdempotencyKey,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
 ) -> MoneyMoved:
     """Take money out of a player's wallet, once for each key. Refused where it holds less."""
@@ -58,7 +56,7 @@ async def give_items(
     player_id: OtherPlayer,
     order: FromBody[ItemOrder],
     key: IdempotencyKey,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
 ) -> ItemsMoved:
     """Give a player pieces of an item, for sale or not, once for each key. Refused past the item's limit."""
@@ -70,7 +68,7 @@ async def take_items(
     player_id: OtherPlayer,
     order: FromBody[ItemOrder],
     key: IdempotencyKey,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
 ) -> ItemsMoved:
     """Take pieces of an item from a player, once for each key; what is worn of it is taken off.
@@ -83,7 +81,7 @@ async def take_items(
 @router.get("/players/{player_id}/statement")
 async def statement(
     player_id: OtherPlayer,
-    _: Viewer,
+    _: ViewerCaller,
     context: InContext,
     before: EntryNumber = MAX_PLAYER_ID,
     movements_before: EntryNumber = MAX_PLAYER_ID,
@@ -100,7 +98,9 @@ async def statement(
 
 
 @router.post("/catalogue/reload")
-async def reload_catalogue(operator: Operator, request: Request, context: InContext) -> CatalogueInForce:
+async def reload_catalogue(
+    operator: OperatorCaller, request: Request, context: InContext
+) -> CatalogueInForce:
     """Read the store's catalogue again, and put it in force if it makes sense; else the old one stays.
 
     422: it makes none; ``mistakes`` has a line for each. Other processes follow within seconds.

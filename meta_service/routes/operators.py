@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
-from launchday.identity import OPERATOR, VIEWER, Identity
 from launchday.problems import ProblemError
-from launchday.service import require
+from launchday.service import OperatorCaller, ViewerCaller
 from meta_service.cache import keys
 from meta_service.context import InContext
 from meta_service.messages.base import MAX_PLAYER_ID, PlayerId
@@ -25,12 +24,9 @@ from meta_service.routes.message_route import FromBody, MessageRoute, OtherPlaye
 
 router = APIRouter(prefix="/v1/operator", tags=["operators"], route_class=MessageRoute)
 
-Operator = Annotated[Identity, Depends(require(OPERATOR))]
-Viewer = Annotated[Identity, Depends(require(OPERATOR, VIEWER))]
-
 
 @router.get("/players/{player_id}")
-async def show(player_id: OtherPlayer, _: Viewer, context: InContext) -> PlayerStatus:
+async def show(player_id: OtherPlayer, _: ViewerCaller, context: InContext) -> PlayerStatus:
     """Show a player: account, session, check-out, party, bans, what they have. It asks the store."""
     now = context.clock.now()
     player = await context.players.profile(player_id, now)
@@ -59,7 +55,7 @@ async def show(player_id: OtherPlayer, _: Viewer, context: InContext) -> PlayerS
 
 @router.put("/players/{player_id}/ban")
 async def ban(
-    player_id: OtherPlayer, order: FromBody[BanRequest], operator: Operator, context: InContext
+    player_id: OtherPlayer, order: FromBody[BanRequest], operator: OperatorCaller, context: InContext
 ) -> Ban:
     """Ban a player, until a time or for good; it holds everywhere within seconds, also in a match.
 
@@ -77,7 +73,7 @@ async def ban(
 @router.delete("/players/{player_id}/ban")
 async def lift(
     player_id: OtherPlayer,
-    operator: Operator,
+    operator: OperatorCaller,
     context: InContext,
     reason: WhyQuery,
 ) -> Lifted:
@@ -87,7 +83,7 @@ async def lift(
 
 @router.get("/audit")
 async def audit(
-    _: Viewer,
+    _: ViewerCaller,
     context: InContext,
     player_id: Annotated[
         int | None, Query(ge=1, le=MAX_PLAYER_ID, description="Only what touched this player.")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter, Request
 
-from fastapi import APIRouter, Depends, Request
-
-from launchday.identity import OPERATOR, Identity
-from launchday.service import read_again, require
+from launchday.service import OperatorCaller, read_again
 from meta_service.context import InContext, LivePlayer
 from meta_service.messages.progress import Progress, RulesInForce
 from meta_service.routes.message_route import MessageRoute
@@ -26,9 +23,7 @@ async def progress(caller: LivePlayer, context: InContext) -> Progress:
 
 
 @operators.post("/rules/reload")
-async def reload_rules(
-    operator: Annotated[Identity, Depends(require(OPERATOR))], request: Request, context: InContext
-) -> RulesInForce:
+async def reload_rules(operator: OperatorCaller, request: Request, context: InContext) -> RulesInForce:
     """Read this process' table of seasons again, for its leaderboards; refused whole where anything is wrong.
 
     Passes, levels and challenges are read again by rewards, which has a route of this name too.

@@ -287,7 +287,16 @@ FUNCTIONS_AND_CLASSES = {
         "write_whole",
     },
     "launchday.tables": {"FoldingTable"},
-    "launchday.terminal": {"Terminal", "data", "finish", "reason", "run_command", "show_error", "table"},
+    "launchday.terminal": {
+        "Terminal",
+        "data",
+        "fail",
+        "finish",
+        "reason",
+        "run_command",
+        "show_error",
+        "table",
+    },
     "launchday.telemetry": {"configure", "request_id"},
     "launchday.whole_numbers": {"with_whole_numbers"},
 }

@@ -73,8 +73,8 @@ async def wallets_are_what_was_moved(evidence: PlayersEvidence) -> list[str]:
     paid = {row["id"]: row["paid"] for row in await _purchases(evidence)}
     for line in _first_refunds(evidence):
         want[line["player"]] += paid.get(line["purchase"], 0)
-    for player, tiers in (await _tiers_reached(evidence)).items():
-        want[player] += setting.TIER_COINS if tiers >= len(setting.TIERS) else 0
+    for player, points in _season_points(evidence).items():
+        want[player] += setting.TIER_COINS if points >= setting.COINS_TIER_XP else 0
     rows = await evidence.store.fetch("SELECT player_id, balance FROM wallets WHERE currency = 'coins'")
     have = {row["player_id"]: row["balance"] for row in rows}
     return [
@@ -112,8 +112,8 @@ async def items_are_what_was_moved(evidence: PlayersEvidence) -> list[str]:
     for line in _first_refunds(evidence):
         purchase = bought[line["purchase"]]
         want[purchase["player"], purchase["item"]] -= purchase["quantity"]
-    for player, tiers in (await _tiers_reached(evidence)).items():
-        want[player, setting.TIER_ITEM] += 1 if tiers else 0
+    for player, points in _season_points(evidence).items():
+        want[player, setting.TIER_ITEM] += points >= setting.ITEM_TIER_XP
     rows = await evidence.store.fetch("SELECT player_id, item_id, quantity FROM inventory")
     have = {(row["player_id"], row["item_id"]): row["quantity"] for row in rows}
     wrong = [
@@ -176,11 +176,11 @@ async def tiers_gave_once(evidence: PlayersEvidence) -> list[str]:
         setting.TIER_ITEM,
     )
     given = {row["player_id"]: (row["movements"], row["pieces"]) for row in rows}
-    reached = await _tiers_reached(evidence)
+    points = _season_points(evidence)
     return [
-        f"player {player} reached {reached.get(player, 0)} tiers; (movements, pieces) {given.get(player)}"
+        f"player {player} has {points.get(player, 0)} points; (movements, pieces) {given.get(player)}"
         for player in sorted(evidence.living)
-        if given.get(player) != ((1, 1) if reached.get(player, 0) else None)
+        if given.get(player) != ((1, 1) if points.get(player, 0) >= setting.ITEM_TIER_XP else None)
     ]
 
 
@@ -376,13 +376,12 @@ def _progress(operations: Sequence[Operation]) -> dict[int, tuple[int, int, int]
     return found
 
 
-async def _tiers_reached(evidence: PlayersEvidence) -> dict[int, int]:
-    """Player to the number of tiers, from what was played; a day's challenge is not of the season."""
-    found = {}
-    for player, matches in played(evidence.operations).items():
-        points = sum(KILL_XP * kills + MATCH_XP + WIN_XP * (place == 1) for place, kills, _ in matches)
-        found[player] = sum(points >= threshold for threshold, _ in setting.TIERS)
-    return found
+def _season_points(evidence: PlayersEvidence) -> dict[int, int]:
+    """Player to points of the season, from what was played; a day's challenge is not of the season."""
+    return {
+        player: sum(KILL_XP * kills + MATCH_XP + WIN_XP * (place == 1) for place, kills, _ in matches)
+        for player, matches in played(evidence.operations).items()
+    }
 
 
 async def _purchases(evidence: PlayersEvidence) -> list[asyncpg.Record]:

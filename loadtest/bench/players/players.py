@@ -43,19 +43,21 @@ def run(rounds: int = ROUNDS, operations: int = OPERATIONS, seed: int = 1) -> di
 
 async def _run(rounds: int, operations: int, seed: int) -> dict[str, Any]:
     wrong: list[str] = []
-    refused = acknowledged = 0
+    refused = 0
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name:
         async with players_world(Path(name)) as made:
             log = Path(name) / "operations.jsonl"
+            operations_done: list[Operation] = []
             for number in range(rounds):
                 with OperationLog(log) as written:
                     lives = RandomLives(made, written, seed + number)
                     await lives.run(operations)
                 refused += lives.refused
-                wrong += await judge(made, read_operations(log))
-            wrong += await judge(made, read_operations(log), AT_THE_END)
-            acknowledged = sum(line["phase"] == "ack" for line in read_operations(log))
+                operations_done = read_operations(log)
+                wrong += await judge(made, operations_done)
+            wrong += await judge(made, operations_done, AT_THE_END)
+    acknowledged = sum(line["phase"] == "ack" for line in operations_done)
     return {
         "bench": "players",
         "rounds": rounds,

@@ -28,18 +28,17 @@ EMOTES = ("bench-bow", "bench-wave")
 CRATE, RARE = "bench-crate", "bench-rare"
 FREE_SKIN, FREE_EMOTE = "bench-plain", "bench-nod"
 TIER_ITEM, TIER_COINS = "bench-trophy", 35
-TIERS = ((300, [{"item": TIER_ITEM}]), (900, [{"currency": "coins", "amount": TIER_COINS}]))
-SEASON = "launch"
+ITEM_TIER_XP, COINS_TIER_XP = 300, 900
 
-SEASONS = """\
+SEASONS = f"""\
 seasons:
   - name: launch
     title: All days there are
     starts: 2020-01-01
     ends: 2100-01-01
     tiers:
-      - {xp: 300, gives: {item: bench-trophy}}
-      - {xp: 900, gives: {currency: coins, amount: 35}}
+      - {{xp: {ITEM_TIER_XP}, gives: {{item: {TIER_ITEM}}}}}
+      - {{xp: {COINS_TIER_XP}, gives: {{currency: coins, amount: {TIER_COINS}}}}}
 """
 
 

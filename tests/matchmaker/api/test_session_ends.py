@@ -203,5 +203,5 @@ async def test_whose_ban_is_read_here_first_reads_that_and_not_that_the_session_
     ends.add(1, api.clock.now(), "revoked")
     revoked = RevokedTokens(api.clock)
     revocations = RevocationFollower(revoked, Told([ban(1, 0.0)]), api.clock)
-    await SessionEndFollower(cache, api.scripts, ends, api.clock, revoked, revocations).follow()
+    await SessionEndFollower(cache, api.scripts, ends, api.clock, revocations).follow()
     assert await reason_of(api, ticket) == "the player, or one of the party, was banned"

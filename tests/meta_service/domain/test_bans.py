@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import httpx2
@@ -27,7 +27,9 @@ SPAWN_CAMPING = "spawn camping"
 
 
 @contextlib.asynccontextmanager
-async def operating(backend: Backend, name: str = "nina", role: str = "operator"):  # type: ignore[no-untyped-def]
+async def operating(
+    backend: Backend, name: str = "nina", role: str = "operator"
+) -> AsyncIterator[MetaClient]:
     token = backend.app.state.signer.service_token(name, backend.clock.now(), roles=(role,))
     transport = httpx2.ASGITransport(backend.app, raise_app_exceptions=False)
     async with MetaClient("http://meta", token, transport=transport) as client:
@@ -35,7 +37,7 @@ async def operating(backend: Backend, name: str = "nina", role: str = "operator"
 
 
 @pytest.fixture
-async def operator(backend: Backend):  # type: ignore[no-untyped-def]
+async def operator(backend: Backend) -> AsyncIterator[MetaClient]:
     async with operating(backend) as client:
         yield client
 
