@@ -26,7 +26,6 @@ from launchday.terminal import Terminal, data, fail, table
 if TYPE_CHECKING:
     from dedicated_server.fleet.client import FleetAdminClient
 
-ERROR = 1
 CREDENTIAL_FILES = ("fleet/access.json", "run/fleet/access.json")
 TOKEN_S = 3600.0
 KEYS = "operators"  # whose key file is read

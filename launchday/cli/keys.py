@@ -22,7 +22,6 @@ from launchday.identity.key_file import PUBLIC
 from launchday.settings import env_name
 from launchday.terminal import Terminal, fail, table
 
-ERROR = 1
 DAY_S = 24 * 3600.0
 MIN_KEPT_DAYS = 31.0  # services sign their tokens for 30
 

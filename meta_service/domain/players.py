@@ -284,9 +284,7 @@ def _match_closed(match_id: UUID) -> MatchClosedError:
 def ensure_live_session(
     token_session: str, live: str, state: str, ban: KeptBan | None = None, now: float = 0.0
 ) -> None:
-    """Raise BannedError where a ban holds at ``now``, or SessionEndedError unless ``token_session`` is the
-    live
-    one.
+    """Raise BannedError where a ban holds at ``now``, or SessionEndedError unless ``token_session`` is live.
 
     Two cases pass without a comparison of sessions: a token that names no session was signed by a service,
     which holds the key; and a player without a session was loaded from elsewhere.

@@ -8,14 +8,11 @@ of it once.
 from __future__ import annotations
 
 import asyncpg
-import structlog
 
 from meta_service.cache.cache import Cache
-from meta_service.store.load_players import LOAD_PLAYERS
+from meta_service.writebehind.regions import OVERLAP_S, load_anew
 
 FIRST_LOOK_S = 3600.0  # what a worker that starts looks back: nobody's access token is older
-OVERLAP_S = 10.0  # a row carries the time at which its transaction began, some seconds before others see it
-MAX_BANS = 500  # a look; the others come with the next ones
 
 _CHANGED = """
 WITH bounds AS (
@@ -27,8 +24,6 @@ SELECT extract(epoch FROM at)::float8 AS at, player_id, version
 FROM bounds LEFT JOIN bans ON stored_at > since
 ORDER BY stored_at
 """
-
-log = structlog.get_logger()
 
 
 class BanReplicator:
@@ -47,9 +42,6 @@ class BanReplicator:
         rows = await connection.fetch(_CHANGED, self._since, OVERLAP_S, FIRST_LOOK_S)
         versions = {row["player_id"]: row["version"] for row in rows if row["player_id"] is not None}
         changed = [id_ for id_, version in versions.items() if self._seen.get(id_) != version]
-        for start in range(0, len(changed), MAX_BANS):
-            chunk = changed[start : start + MAX_BANS]
-            found = await connection.fetch(LOAD_PLAYERS, chunk)
-            await self._cache.load([row[0] for row in found], chunk, now)
+        await load_anew(connection, self._cache, changed, now)
         self._since, self._seen = rows[0]["at"], versions
         return len(changed)

@@ -13,11 +13,9 @@ from collections import deque
 import asyncpg
 
 from meta_service.cache.cache import Cache
-from meta_service.store.load_players import LOAD_PLAYERS
-from meta_service.writebehind.regions import OVERLAP_S, cached_players
+from meta_service.writebehind.regions import OVERLAP_S, cached_players, load_anew
 
 FIRST_LOOK = 100_000  # entries that a worker that starts looks back
-MAX_PLAYERS_PER_QUERY = 500  # loaded while the worker's own changes wait: about 20 ms
 
 _NEWEST = "SELECT coalesce(max(entry_no), 0) FROM item_movements"
 _MOVED = """
@@ -49,10 +47,7 @@ class ItemReplicator:
         newest = {row["player_id"]: row["newest"] for row in rows}
         changed = [id_ for id_, entry in newest.items() if self._seen.get(id_) != entry]
         known = await cached_players(self._cache.redis, changed)
-        for start in range(0, len(known), MAX_PLAYERS_PER_QUERY):
-            chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
-            found = await connection.fetch(LOAD_PLAYERS, chunk)
-            await self._cache.load([row[0] for row in found], chunk, now)
+        await load_anew(connection, self._cache, known, now)
         self._looks.append((now, last))
         while len(self._looks) > 1 and self._looks[1][0] <= now - OVERLAP_S:
             self._looks.popleft()

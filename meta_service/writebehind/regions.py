@@ -10,7 +10,7 @@ their last login; a player who logs in elsewhere is loaded anew, balances and pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 from redis.asyncio import Redis
@@ -71,10 +71,7 @@ class RegionReplicator:
         versions = {(row["what"], row["player_id"]): row["version"] for row in rows}
         changed = {key[1] for key, version in versions.items() if self._seen.get(key) != version}
         known = await cached_players(self._cache.redis, changed)
-        for start in range(0, len(known), MAX_PLAYERS_PER_QUERY):
-            chunk = known[start : start + MAX_PLAYERS_PER_QUERY]
-            found = await connection.fetch(LOAD_PLAYERS, chunk)
-            await self._cache.load([row[0] for row in found], chunk, now)
+        await load_anew(connection, self._cache, known, now)
         ended = [
             row for row in rows if row["state"] == "revoked" and row["player_id"] in changed - set(known)
         ]
@@ -103,3 +100,13 @@ async def cached_players(redis: Redis, player_ids: Iterable[int]) -> list[int]:
     for player_id in ids:
         pipeline.exists(keys.player(player_id))
     return [id_ for id_, exists in zip(ids, await pipeline.execute(), strict=True) if exists]
+
+
+async def load_anew(
+    connection: asyncpg.Connection, cache: Cache, player_ids: Sequence[int], now: float
+) -> None:
+    """Bring what the store has of these players into the cache. Raises asyncpg's and redis-py's errors."""
+    for start in range(0, len(player_ids), MAX_PLAYERS_PER_QUERY):
+        chunk = player_ids[start : start + MAX_PLAYERS_PER_QUERY]
+        found = await connection.fetch(LOAD_PLAYERS, chunk)
+        await cache.load([row[0] for row in found], chunk, now)
