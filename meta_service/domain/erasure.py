@@ -136,7 +136,7 @@ class Erasures:
             await self._clean_cache(player_id, left, now)
             await self._store.change(_CLEANED, player_id, self._region)
         if not left["is_stored"]:
-            await self._store.change(ERASE, player_id, left["pseudonym"])
+            await self._store.change(ERASE, player_id, left["pseudonym"], at_one_moment=True)
             await self._store.change(_STORED, player_id, now)
         finished = bool(await self._store.change(_FINISH, player_id, now))
         if finished:

@@ -1,8 +1,10 @@
 """The statement that takes a player out of the store: what goes, and what stays under a pseudonym.
 
-One statement, so one transaction and one round trip; it may be repeated. Money and items stay, because the
-books must go on to add up, and a studio has to keep them; what operators did stays, because they answer for
-it. The books themselves let their rows be changed in this one way, see the migration ``r0020_accounts``.
+One statement, so one transaction; it may be repeated. It has to be run at one moment (`Store.change`): a
+wallet that a purchase changes meanwhile would go with a balance whose entries stay behind. Money and items
+stay, because the books must go on to add up, and a studio has to keep them; what operators did stays, because
+they answer for it. The books themselves let their rows be changed in this one way, see the migration
+``r0020_accounts``.
 """
 
 from __future__ import annotations

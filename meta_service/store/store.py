@@ -6,9 +6,11 @@ of several rows is a function of the store (see the migration ``r0014_one_trip``
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import structlog
 
 from launchday.clock import Clock
@@ -73,8 +75,11 @@ class Store:
         except UNAVAILABLE_ERRORS as error:
             raise self._unavailable(error) from error
 
-    async def change(self, statement: str, *arguments: Any) -> list[Any]:
+    async def change(self, statement: str, *arguments: Any, at_one_moment: bool = False) -> list[Any]:
         """Run one statement that changes something, again when it lost a race; return its rows.
+
+        ``at_one_moment``: also where it has seen a row before another transaction changed it. Without it the
+        row is changed as it is by then, beside others as they were. Two more round trips.
 
         Raises StoreUnavailableError when the store does not answer. Then it may or may not have happened: the
         caller repeats with the same key.
@@ -84,7 +89,7 @@ class Store:
             async with deadline.within(self._clock, self._change_s):
                 for attempt in range(MAX_TRIES):
                     try:
-                        return await self._fetch(statement, *arguments)
+                        return await self._fetch(statement, *arguments, at_one_moment=at_one_moment)
                     except SERIALIZATION_ERRORS:
                         pause_s = min(FIRST_PAUSE_S * 2**attempt, MAX_PAUSE_S)
                         jitter = self._clock.random("store-retry").uniform(0.5, 1.5)
@@ -122,11 +127,13 @@ class Store:
         await self._presence.close()
         self._connections.terminate()
 
-    async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
+    async def _fetch(self, statement: str, *arguments: Any, at_one_moment: bool = False) -> list[Any]:
         asked = False
         try:
             async with self._connections.lend(self._answer_s) as connection:
                 asked = True
+                if at_one_moment:
+                    return await _at_one_moment(connection, statement, *arguments)
                 return list(await connection.fetch(statement, *arguments))
         except TimeoutError as late:
             if asked:
@@ -141,3 +148,20 @@ class Store:
     def _unavailable(self, error: BaseException) -> StoreUnavailableError:
         self._presence.suspect()
         return StoreUnavailableError(f"the store does not answer: {error!r}")
+
+
+async def _at_one_moment(connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[Any]:
+    """Run a statement in a transaction that sees no change of others.
+
+    Whoever lent the connection ends it where this is given up.
+    """
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        rows = list(await connection.fetch(statement, *arguments))
+        await transaction.commit()
+    except asyncpg.PostgresError:
+        with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the failure
+            await transaction.rollback()
+        raise
+    return rows

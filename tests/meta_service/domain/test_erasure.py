@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,6 +24,7 @@ from tests.meta_service.conftest import Backend, Clock, drain, new_match, result
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_sessions import PASSWORD
 from tests.meta_service.domain.test_shop import refused
+from tests.waiting import until
 
 # Of players, but by no id; or about the backend as a whole.
 NAMES_NOBODY = {
@@ -193,6 +195,28 @@ async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
     await client.set_name(again.session_token, "Nina of a")  # the name is free
 
 
+async def test_money_that_moves_beside_a_deletion_stays_in_one_book(
+    backend: Backend, store: asyncpg.Connection
+) -> None:
+    login = await backend.login()
+    await backend.client.grant("a-grant-beside", login.player_id, "coins", 1000, "welcome")
+    moving = store.transaction()
+    await moving.start()
+    await store.execute(
+        "SELECT ledger_transfer(gen_random_uuid(), $1, 0, 'coins', 30, 'a refund', 1, '')", login.player_id
+    )
+    deleting = asyncio.create_task(backend.client.delete_account(login.session_token))
+
+    async def waits() -> bool:
+        held_up = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return bool(await store.fetchval(held_up))
+
+    await until(waits, "the deletion waits for the wallet")
+    await moving.commit()
+    assert (await deleting).deleted
+    assert await books(store) == [0, 0, 0]
+
+
 async def test_what_is_written_after_a_deletion_brings_nothing_back(
     backend: Backend, store: asyncpg.Connection, redis: Redis, left: LeftErasures, clock: Clock
 ) -> None:
@@ -257,12 +281,12 @@ async def test_a_deletion_that_was_killed_at_any_step_is_finished_by_a_worker(
     own = backend.app.state.context.players.store
     change, made = own.change, 0
 
-    async def dying(statement: str, *arguments: Any) -> list[Any]:
+    async def dying(statement: str, *arguments: Any, **more: Any) -> list[Any]:
         nonlocal made
         made += 1
         if made > killed_at:
             raise StoreUnavailableError("planted: this process is dead")
-        answer: list[Any] = await change(statement, *arguments)
+        answer: list[Any] = await change(statement, *arguments, **more)
         return answer
 
     monkeypatch.setattr(own, "change", dying)
