@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from launchday.resilience.cache_checks import Fault, cache_faults
+from launchday.resilience.cache_checks import cache_faults
+from launchday.resilience.requirements import Fault
 from launchday.resilience.sockets import redis_client
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.version import schema_fault

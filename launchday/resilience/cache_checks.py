@@ -6,10 +6,10 @@ stream of waiting changes included, without a word; one without an append-only f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from launchday.errors import LaunchdayError
+from launchday.resilience.requirements import Fault
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -19,24 +19,6 @@ SAFE_POLICY = "noeviction"
 
 class UnfitCacheError(LaunchdayError):
     """Raised at the start where the cache would lose what it accepts; the message says what to type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a cache.
-
-    Attributes:
-        refuse: whether a service must not start with it.
-        text: what is wrong, in one line.
-        remedy: the line to type, or to put into the cache's configuration.
-    """
-
-    refuse: bool
-    text: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.text}: {self.remedy}"
 
 
 async def cache_faults(redis: Redis) -> list[Fault]:

@@ -7,7 +7,8 @@ import sys
 
 import structlog
 
-from launchday.resilience.cache_checks import Fault, UnfitCacheError, require
+from launchday.resilience.cache_checks import UnfitCacheError, require
+from launchday.resilience.requirements import Fault
 from launchday.resilience.sockets import redis_client
 
 PATIENCE_S = 2.0

@@ -522,6 +522,19 @@ def environments(
 
 
 @app.command()
+def engines(
+    only: Annotated[str, typer.Option(help="Parts, with commas between; all where it is left out.")] = "",
+    seed: Seed = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a fault.")] = False,
+) -> None:
+    """Secured, replicated and sharded engines that lose a part under load: what is lost, and for how long."""
+    from loadtest.bench.engines import engines as bench
+    from loadtest.bench.options import Options
+
+    _print_lines(lambda: bench.run(Options(only=_names(only), seed=seed)), as_json)
+
+
+@app.command()
 def tokens(as_json: AsJson = False) -> None:
     """Time to sign a token, to verify it, and to know it again, beside one HMAC."""
     from loadtest.bench.identity import tokens as bench

@@ -1,0 +1,50 @@
+"""All faults of all engines, one after the other, and the line that sums them up."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from loadtest.bench.engines.measuring import EngineFault, measure
+from loadtest.bench.options import Options
+
+PARTS: Sequence[str] = ()
+"""Modules of this package that offer ``FAULTS``, in the order in which they are run."""
+
+RECOVERY_LIMIT_S = 15.0
+
+
+def run(options: Options) -> Iterator[dict[str, Any]]:
+    """Measure the faults whose part ``options.only`` names, or all; yield a line each, and the sum.
+
+    Raises BenchError for a part that there is not, and where an engine cannot be had on this machine.
+    """
+    lines = []
+    for part in options.chosen(PARTS):
+        module = importlib.import_module(f"loadtest.bench.engines.{part}")
+        faults: Sequence[EngineFault] = module.FAULTS
+        for fault in faults:
+            line = asyncio.run(measure(fault))
+            lines.append(line)
+            yield line
+        if hasattr(module, "figures"):
+            yield from module.figures(options)
+    yield summed_up(lines)
+
+
+def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The last line: how many faults, and the worst of what they did."""
+    worst = max((line["recovery_s"] for line in lines), default=0.0)
+    lost, doubled = sum(line["lost"] for line in lines), sum(line["doubled"] for line in lines)
+    balanced = all(line["balanced"] for line in lines)
+    return {
+        "bench": "engines",
+        "faults": len(lines),
+        "lost": lost,
+        "doubled": doubled,
+        "ledger_balanced": balanced,
+        "worst_recovery_s": worst,
+        "passed": bool(lines) and not lost and not doubled and balanced and worst <= RECOVERY_LIMIT_S,
+    }
