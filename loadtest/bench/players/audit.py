@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -55,10 +56,23 @@ class PlayersEvidence:
         return {line["player"] for line in select_operations(self.operations, "delete", "ack")}
 
     @functools.cached_property
+    def left_out(self) -> set[int]:
+        """The players of whom a change may have been made that was never answered."""
+        return {line["player"] for line in select_operations(self.operations, "lost", "refused")}
+
+    @functools.cached_property
     def living(self) -> set[int]:
-        """The players whose account was opened and not deleted."""
+        """The players whose account was opened and not deleted, and of whom every change is known."""
         opened = {line["player"] for line in select_operations(self.operations, "open", "ack")}
-        return opened - self.deleted
+        return opened - self.deleted - self.left_out
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """When an act was sent and answered (ns): it took effect between the two. Without an answer: whenever."""
+
+    asked: float
+    answered: float
 
 
 Rule = Callable[[PlayersEvidence], Awaitable[list[str]]]
@@ -92,7 +106,7 @@ async def wallets_are_the_ledger(evidence: PlayersEvidence) -> list[str]:
         " SELECT coalesce(player_id, account) AS player, coalesce(balance, 0) AS balance,"
         "   coalesce(total, 0) AS total"
         " FROM wallets FULL JOIN booked ON account = player_id AND booked.currency = wallets.currency"
-        " WHERE coalesce(balance, 0) <> coalesce(total, 0) AND player_id IS NOT NULL"
+        " WHERE coalesce(balance, 0) <> coalesce(total, 0)"
     )
     wrong = [f"player {row['player']}: {row['balance']} in the wallet, {row['total']} booked" for row in off]
     unbalanced = await evidence.store.fetch(
@@ -123,8 +137,9 @@ async def items_are_what_was_moved(evidence: PlayersEvidence) -> list[str]:
     ]
     off = await evidence.store.fetch(
         "WITH moved AS (SELECT player_id, item_id, sum(quantity) AS total FROM item_movements GROUP BY 1, 2)"
-        " SELECT player_id, item_id, quantity, coalesce(total, 0) AS total"
-        " FROM inventory LEFT JOIN moved USING (player_id, item_id) WHERE quantity <> coalesce(total, 0)"
+        " SELECT player_id, item_id, coalesce(quantity, 0) AS quantity, coalesce(total, 0) AS total"
+        " FROM inventory FULL JOIN moved USING (player_id, item_id)"
+        " WHERE coalesce(quantity, 0) <> coalesce(total, 0)"
     )
     return wrong + [
         f"player {row['player_id']}: {row['quantity']} of {row['item_id']}, {row['total']} moved"
@@ -195,10 +210,12 @@ async def boards_are_the_matches(evidence: PlayersEvidence) -> list[str]:
         sums["wins"][row["player_id"]] += row["placement"] == 1
         sums["matches"][row["player_id"]] += 1
     wrong = []
-    living, deleted = evidence.living, evidence.deleted
+    living, not_judged = evidence.living, evidence.deleted | evidence.left_out
     for name, lines in evidence.boards.items():
         want = {player: score for player, score in sums[name].items() if score and player in living}
-        have = {line.player_id: line.score for line in lines if line.score and line.player_id not in deleted}
+        have = {
+            line.player_id: line.score for line in lines if line.score and line.player_id not in not_judged
+        }
         wrong += [
             f"board {name}: player {player} has {have.get(player)}, committed {want.get(player)}"
             for player in sorted(want.keys() | have.keys())
@@ -232,12 +249,20 @@ async def no_name_is_there_twice(evidence: PlayersEvidence) -> list[str]:
 
 
 async def who_is_banned_stays_out(evidence: PlayersEvidence) -> list[str]:
-    """No login that was sent after a ban was acknowledged, and answered before its end was asked for."""
-    held = _bans(evidence.operations)
+    """No login that was sent after a ban was acknowledged, unless an end of a ban may have come between.
+
+    Several operators ban and unban a player side by side. An end took effect before the ban where it was
+    answered before that was sent, and after the login where it was asked for after its answer.
+    """
+    bans, ends = _bans(evidence.operations)
     return [
-        f"player {line['player']} logged in while banned"
+        f"player {line['player']} logged in while banned, from {line['sent']} to {line['at']} ns"
         for line in select_operations(evidence.operations, "login", "ack")
-        if any(since < line["sent"] and line["at"] < until for since, until in held[line["player"]])
+        if any(
+            ban.answered < line["sent"]
+            and all(end.answered < ban.asked or line["at"] < end.asked for end in ends[line["player"]])
+            for ban in bans[line["player"]]
+        )
     ]
 
 
@@ -397,25 +422,18 @@ def _first_refunds(evidence: PlayersEvidence) -> Iterator[Operation]:
             yield line
 
 
-def _bans(operations: Sequence[Operation]) -> dict[int, list[tuple[int, int]]]:
-    """Player to the times between which a ban held for sure: none of its ends was under way meanwhile."""
-    since: dict[int, int] = {}
-    ending: Counter[int] = Counter()
-    ended: Counter[int] = Counter()  # when the last end was asked for or answered
-    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for line in operations:
-        if line["op"] == "unban":
-            ended[line["player"]] = line["at"]
-        if line["op"] == "ban":
-            if not ending[line["player"]] and ended[line["player"]] < line["sent"]:
-                since.setdefault(line["player"], line["at"])
-        elif line["op"] == "unban" and line["phase"] == "ask":
-            ending[line["player"]] += 1
-            if (began := since.pop(line["player"], None)) is not None:
-                found[line["player"]].append((began, line["at"]))
-        elif line["op"] == "unban":
-            ending[line["player"]] -= 1
-    return found
+def _bans(
+    operations: Sequence[Operation],
+) -> tuple[dict[int, list[_UnderWay]], dict[int, list[_UnderWay]]]:
+    """Player to bans that were answered, and player to their ends."""
+    bans: dict[int, list[_UnderWay]] = defaultdict(list)
+    for line in select_operations(operations, "ban", "ack"):
+        bans[line["player"]].append(_UnderWay(line["sent"], line["at"]))
+    ends: dict[int, list[_UnderWay]] = defaultdict(list)
+    answered = {line["unban"]: line["at"] for line in select_operations(operations, "unban", "ack")}
+    for line in select_operations(operations, "unban", "ask"):
+        ends[line["player"]].append(_UnderWay(line["at"], answered.get(line["unban"], math.inf)))
+    return bans, ends
 
 
 def _names_in(emotes: str) -> list[str]:

@@ -1,15 +1,18 @@
 """Random operations of players, operators and game servers, many at once; each is noted before and after.
 
 Who does what is drawn from a seed; what happens at the same time is the machine's. Every request is repeated,
-under its key, until it has an answer, so that what was acknowledged is known to have been done once.
+under its key, until it has an answer, so that what was acknowledged is known to have been done once. Where an
+answer was lost and the repeat is refused, for a newer login or an emptied wallet, nobody knows whether it was
+done: that is asked again where it can be, and else noted, so that the audit leaves the player out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
@@ -27,6 +30,7 @@ CALLERS = 16
 MATCH_PLAYERS = 4
 MODE = "teams_of_five"
 RETRY_S = 0.05
+LEARN_TRIES = 10
 LEASE_S = 5.0
 AGAIN = 0.1  # of the requests under a key are sent twice at once
 TOLD_TWICE = 0.4  # of the matches
@@ -52,6 +56,10 @@ NAMES = (
 )
 
 T = TypeVar("T")
+
+
+class LostAnswerError(MetaRefusedError):
+    """Raised when a request is refused of which an earlier try had no answer: it may have been done."""
 
 
 @dataclass(eq=False)
@@ -85,7 +93,6 @@ class RandomLives:
         self._log = log
         self._random = Random(seed)
         self._players: list[Player] = []
-        self._matches = itertools.count()
         self.refused = 0
         self._ways: list[tuple[int, Callable[[Player], Awaitable[None]]]] = [
             *((14, self._buy), (6, self._refund), (14, self._wear), (5, self._rename), (6, self._log_in)),
@@ -123,7 +130,8 @@ class RandomLives:
         player = Player(session.player_id, [device], session.session_token)
         self._log.acknowledged("open", player=player.player_id)
         key = self._key()
-        await self._once(lambda: self._service.grant(key, player.player_id, "coins", START_MONEY, REASON))
+        with self._left_out_if_lost(player):
+            await self._once(lambda: self._service.grant(key, player.player_id, "coins", START_MONEY, REASON))
         self._log.acknowledged("money", player=player.player_id, amount=START_MONEY)
         return player
 
@@ -131,7 +139,8 @@ class RandomLives:
         device = self._random.choice(player.devices)
         sent = time.monotonic_ns()
         session = await self._until_answered(lambda: self._service.login_device(device))
-        self._log.acknowledged("login", player=player.player_id, sent=sent)
+        # The device of a player who was deleted meanwhile opens another account.
+        self._log.acknowledged("login", player=session.player_id, sent=sent)
         if session.player_id == player.player_id:
             player.token = session.session_token
 
@@ -139,7 +148,13 @@ class RandomLives:
         item = self._random.choice((*setting.SKINS, *setting.EMOTES, setting.CRATE, setting.RARE))
         quantity = self._random.choice((1, 1, 1, 2, 3))
         key, token = self._key(), player.token
-        bought = await self._once(lambda: self._service.purchase(token, key, item, quantity))
+        with self._left_out_if_lost(player):
+            try:
+                bought = await self._once(lambda: self._service.purchase(token, key, item, quantity))
+            except LostAnswerError:
+                bought = await self._learn(
+                    player, lambda: self._service.purchase(player.token, key, item, quantity)
+                )
         player.purchases.append(bought.purchase_id)
         self._log.acknowledged("money", player=player.player_id, amount=-bought.paid)
         self._log.acknowledged("items", player=player.player_id, item=item, quantity=quantity)
@@ -155,10 +170,15 @@ class RandomLives:
         if not player.purchases:
             return
         purchase, token = self._random.choice(player.purchases), player.token
-        if self._random.random() < 0.5:
-            await self._until_answered(lambda: self._service.refund(token, purchase))
-        else:
-            await self._until_answered(lambda: self._service.refund_for_player(purchase))
+        own = self._random.random() < 0.5
+        with self._left_out_if_lost(player):
+            try:
+                if own:
+                    await self._until_answered(lambda: self._service.refund(token, purchase))
+                else:
+                    await self._until_answered(lambda: self._service.refund_for_player(purchase))
+            except LostAnswerError:
+                await self._learn(player, lambda: self._service.refund_for_player(purchase))
         self._log.acknowledged("refund", purchase=str(purchase), player=player.player_id)
 
     async def _wear(self, player: Player) -> None:
@@ -227,10 +247,11 @@ class RandomLives:
             return
         token = player.token
         try:
-            if self._random.random() < 0.5:
-                await self._until_answered(lambda: self._service.delete_account(token))
-            else:
-                await self._until_answered(lambda: self._operator.delete_player(player.player_id, REASON))
+            with self._left_out_if_lost(player):
+                if self._random.random() < 0.5:
+                    await self._until_answered(lambda: self._service.delete_account(token))
+                else:
+                    await self._until_answered(lambda: self._operator.delete_player(player.player_id, REASON))
         except MetaRefusedError as error:
             if error.kind != "session-erased":  # done before: that answer was lost
                 raise
@@ -250,7 +271,8 @@ class RandomLives:
     async def _move_money(self, player: Player, action: str, amount: int) -> None:
         key, operator = self._key(), self._operator
         call = operator.grant_money if action == "grant" else operator.debit_money
-        await self._once(lambda: call(player.player_id, key, "coins", amount, REASON))
+        with self._left_out_if_lost(player):
+            await self._once(lambda: call(player.player_id, key, "coins", amount, REASON))
         change = amount if action == "grant" else -amount
         self._log.acknowledged("money", player=player.player_id, amount=change)
         self._log.acknowledged("action", action=action, player=player.player_id)
@@ -267,7 +289,8 @@ class RandomLives:
             return  # whoever has it of an operator is given none by the tier, and that is not counted here
         key, operator, pieces = self._key(), self._operator, 1
         call = operator.give_items if action == "give" else operator.take_items
-        await self._once(lambda: call(player.player_id, key, item, REASON, pieces))
+        with self._left_out_if_lost(player):
+            await self._once(lambda: call(player.player_id, key, item, REASON, pieces))
         change = pieces if action == "give" else -pieces
         self._log.acknowledged("items", player=player.player_id, item=item, quantity=change)
         self._log.acknowledged("action", action=action, player=player.player_id)
@@ -277,9 +300,17 @@ class RandomLives:
         await self._until_answered(lambda: operator.ban(who, REASON))
         self._log.acknowledged("ban", player=who, sent=sent)
         await self._log_in_quietly(player)
-        self._log.sent("unban", player=who)
-        await self._until_answered(lambda: operator.lift_ban(who, REASON))
-        self._log.acknowledged("unban", player=who)
+        unban, tries = self._key(), 0
+
+        def lift() -> Awaitable[bool]:
+            nonlocal tries
+            tries += 1
+            return operator.lift_ban(who, REASON)
+
+        self._log.sent("unban", player=who, unban=unban)
+        await self._until_answered(lift)
+        if tries == 1:  # of several, one may still be on its way
+            self._log.acknowledged("unban", player=who, unban=unban)
 
     async def _log_in_quietly(self, player: Player) -> None:
         try:
@@ -333,25 +364,59 @@ class RandomLives:
         return f"{self._random.getrandbits(96):024x}"
 
     async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call under a key, now and then twice at the same time; both get one answer."""
+        """Make a call under a key, now and then twice at the same time; both get one answer.
+
+        It was done where either says so: a login or a grant may come between the two.
+        """
         if self._random.random() >= AGAIN:
             return await self._until_answered(call)
-        first, second = await asyncio.gather(
+        answers = await asyncio.gather(
             self._until_answered(call), self._until_answered(call), return_exceptions=True
         )
-        if isinstance(first, BaseException):
-            raise first
-        if isinstance(second, BaseException):
-            raise second
-        self._log.acknowledged("again", same=first == second)
-        return first
+        refusals = [answer for answer in answers if isinstance(answer, BaseException)]
+        done = [answer for answer in answers if not isinstance(answer, BaseException)]
+        for refusal in refusals:
+            if not isinstance(refusal, MetaRefusedError):
+                raise refusal
+        if not done:
+            raise next((one for one in refusals if isinstance(one, LostAnswerError)), refusals[0])
+        if not refusals:
+            self._log.acknowledged("again", same=done[0] == done[1])
+        return done[0]
 
     async def _until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call until it is answered. Raises MetaRefusedError or LostAnswerError."""
+        lost = False
         while True:
             try:
                 return await call()
             except MetaUnavailableError:
+                lost = True
                 await asyncio.sleep(RETRY_S)
+            except MetaRefusedError as refusal:
+                if lost:
+                    raise LostAnswerError(refusal.status, refusal.kind, "after a lost answer") from refusal
+                raise
+
+    async def _learn(self, player: Player, call: Callable[[], Awaitable[T]]) -> T:
+        """Log in anew and repeat a call whose outcome is not known, a few times: done before or now, it is
+        known. Raises LostAnswerError.
+        """
+        for _ in range(LEARN_TRIES):
+            with contextlib.suppress(MetaRefusedError):
+                await self._log_in(player)
+                return await self._until_answered(call)
+            await asyncio.sleep(RETRY_S)
+        raise LostAnswerError(0, "", "again and again")
+
+    @contextlib.contextmanager
+    def _left_out_if_lost(self, player: Player) -> Iterator[None]:
+        try:
+            yield
+        except LostAnswerError as error:
+            if error.kind != "session-erased":
+                self._log.refused("lost", player=player.player_id)
+            raise
 
 
 def events_of(match: UUID, results: list[PlayerCommit], formed_s: float, now_s: float) -> list[Envelope]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,8 @@ class PlayersWorld:
     """What the rounds share.
 
     Attributes:
-        services: a client a process of the meta service, with a service's token.
+        services: a client a process of the meta service, with a service's token. It repeats nothing by
+            itself, so that whoever calls knows of answers that are lost.
         operators: the same with the token of the operator OPERATOR_NAME.
         producer: sends events as game servers do.
     """
@@ -116,15 +117,15 @@ async def players_world(folder: Path) -> AsyncIterator[PlayersWorld]:
         services, operators = [
             [
                 await stack.enter_async_context(
-                    MetaClient(f"http://127.0.0.1:{port}", token, patience_s=30.0)
+                    MetaClient(f"http://127.0.0.1:{port}", token, patience_s=30.0, retry=False)
                 )
                 for port in ports
             ]
             for token in tokens
         ]
-        await _answers(services[1])
+        await _answers(services[1].counters)
         for operator in operators:
-            await operator.reload_catalogue()
+            await _answers(operator.reload_catalogue)
         bootstrap, prefix = inner.settings.kafka_bootstrap, inner.settings.topic_prefix
         await ensure_topics(bootstrap, prefix)
         producer = EventProducer(bootstrap, prefix, "bench", folder / "spool", clock=SystemClock())
@@ -133,11 +134,11 @@ async def players_world(folder: Path) -> AsyncIterator[PlayersWorld]:
         yield PlayersWorld(inner, services, operators, producer)
 
 
-async def _answers(client: MetaClient) -> None:
+async def _answers(call: Callable[[], Awaitable[object]]) -> None:
     began_s = time.monotonic()
     while time.monotonic() - began_s < START_S:
         with contextlib.suppress(MetaUnavailableError):
-            await client.counters()
+            await call()
             return
         await asyncio.sleep(LOOK_S)
-    raise BenchError(f"the second meta service was not ready after {START_S:g} s")
+    raise BenchError(f"a meta service was not ready after {START_S:g} s")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from loadtest.bench.players.audit import AT_THE_END, PlayersEvidence, audit
+from loadtest.bench.players.audit import AT_THE_END, PlayersEvidence, audit, who_is_banned_stays_out
 from loadtest.bench.players.players import gather, judge
 from loadtest.bench.players.random_lives import RandomLives
 from loadtest.bench.players.world import players_world
-from loadtest.chaos.operation_log import OperationLog, read_operations
+from loadtest.chaos.operation_log import Operation, OperationLog, read_operations
 
 OPERATIONS = 600
 
@@ -48,6 +49,32 @@ def test_random_lives_leave_nothing_wrong_and_each_planted_fault_is_found(tmp_pa
     asyncio.run(_live_and_plant(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("unban", "is_wrong"),
+    [
+        ([], True),
+        ([(5, "ask"), (10, "ack")], True),  # over before the ban was sent
+        ([(55, "ask"), (60, "ack")], True),  # asked for after the login was answered
+        ([(5, "ask"), (25, "ack")], False),
+        ([(5, "ask")], False),
+        ([(35, "ask"), (38, "ack")], False),
+        ([(45, "ask"), (60, "ack")], False),
+    ],
+)
+def test_a_login_is_wrong_where_no_end_of_the_ban_may_have_come_before_it(
+    unban: list[tuple[int, str]], is_wrong: bool
+) -> None:
+    lines: list[Operation] = [
+        {"at": 30, "op": "ban", "phase": "ack", "player": 1, "sent": 20},
+        {"at": 50, "op": "login", "phase": "ack", "player": 1, "sent": 40},
+        {"at": 50, "op": "login", "phase": "ack", "player": 1, "sent": 29},
+        *({"at": at, "op": "unban", "phase": phase, "player": 1, "unban": "one"} for at, phase in unban),
+    ]
+    nothing: Any = None
+    wrong = asyncio.run(who_is_banned_stays_out(PlayersEvidence(lines, nothing, nothing, {}, {})))
+    assert len(wrong) == is_wrong
+
+
 async def _live_and_plant(folder: Path) -> None:
     log = folder / "operations.jsonl"
     async with players_world(folder) as made:
@@ -69,7 +96,7 @@ async def _live_and_plant(folder: Path) -> None:
                     *operations,
                     {"at": last + 10, "op": "ban", "phase": "ack", "player": victim, "sent": last + 5},
                     {"at": last + 30, "op": "login", "phase": "ack", "player": victim, "sent": last + 20},
-                    {"at": last + 40, "op": "unban", "phase": "ask", "player": victim},
+                    {"at": last + 40, "op": "unban", "phase": "ask", "player": victim, "unban": "late"},
                     {"at": last + 50, "op": "again", "phase": "ack", "same": False},
                     {"at": last + 60, "op": "delete", "phase": "ack", "player": victim},
                 ],
