@@ -68,7 +68,7 @@ def cells(requirement: Requirement) -> tuple[str, ...]:
 
 
 def test_the_table_shows_what_a_requirement_says() -> None:
-    said = Requirement("maxmemory-policy", "noeviction", "it drops a|b", "CONFIG SET {name} noeviction", True)
+    said = Requirement("maxmemory-policy", "noeviction", "drops a|b", "CONFIG SET {name} noeviction", True)
     assert table({"cache": [said]}).splitlines()[-1] == (
-        r"| cache | `maxmemory-policy` | noeviction | it drops a\|b | `CONFIG SET {name} noeviction` | **needed** |"
+        r"| cache | `maxmemory-policy` | noeviction | drops a\|b | `CONFIG SET {name} noeviction` | **needed** |"
     )
