@@ -17,6 +17,7 @@ from launchday.identity import SERVICE, InvalidTokenError, Signer
 from launchday.problems import ProblemError
 from launchday.rate_limit import RateLimit
 from launchday.resilience import parts
+from launchday.resilience.cache_errors import CACHE_AWAY, is_away
 from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.health import Part
 from launchday.seasons import Seasons
@@ -69,12 +70,7 @@ from meta_service.store.version import schema_fault
 RETRY_AFTER = {"Retry-After": "1"}
 AT_ONCE = {"Retry-After": "0"}
 REFUSAL_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}, 503: RETRY_AFTER}
-CACHE_UNAVAILABLE_ERRORS = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-)
+CACHE_UNAVAILABLE_ERRORS = (*CACHE_AWAY, redis_errors.ResponseError)  # of the last those that say so
 
 log = structlog.get_logger()
 
@@ -254,6 +250,8 @@ async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_cache_unavailable(_: Request, error: Exception) -> JSONResponse:
+    if not is_away(error):
+        raise error
     log.error("cache unavailable", reason=repr(error))
     late = isinstance(error, redis_errors.TimeoutError)
     return _try_again("cache-unavailable", "the cache does not answer: try again", at_once=late)
