@@ -13,13 +13,13 @@ from collections.abc import Iterable
 
 import structlog
 
+from launchday.resilience import store_address
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.seasons import Seasons, SeasonsError, load
 from meta_service.oidc.issuers import PlatformsError
 from meta_service.oidc.issuers import load as load_platforms
 from meta_service.store import catalogue
 from meta_service.store.catalogue import CatalogueError
-from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.version import schema_fault
 
@@ -67,7 +67,7 @@ def check_catalogue(store_url: str, kinds: Iterable[str]) -> None:
 
 
 async def _check_catalogue(store_url: str, kinds: Iterable[str]) -> None:
-    connection = await open_connection(store_url, timeout=CHECK_S, command_timeout=CHECK_S)
+    connection = await store_address.connect(store_url, timeout_s=CHECK_S, command_timeout=CHECK_S)
     try:
         catalogue.check(await catalogue.stored(connection), kinds)
     finally:

@@ -104,12 +104,12 @@ async def _tried(rejected: RejectedChanges, config: Settings) -> tuple[list[Reje
 
 
 async def _verdicts(store_url: str, found: Sequence[RejectedChange]) -> Verdicts:
+    from launchday.resilience import store_address
     from meta_service.store.apply import why_refused
-    from meta_service.store.connections import open_connection
     from meta_service.store.errors import UNAVAILABLE_ERRORS
 
     try:
-        connection = await open_connection(store_url)
+        connection = await store_address.connect(store_url)
         try:
             return {
                 one.entry: await why_refused(

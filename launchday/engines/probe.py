@@ -69,9 +69,9 @@ async def _cache_version(address: str) -> str:
 
 
 async def _store_version(address: str) -> str:
-    import asyncpg
+    from launchday.resilience import store_address
 
-    store = await asyncpg.connect(address, timeout=PROBE_S)
+    store = await store_address.connect(address, timeout_s=PROBE_S)
     try:
         return str(await store.fetchval("SHOW server_version", timeout=PROBE_S))
     finally:

@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Gauge
 
 from launchday.clock import Clock
+from launchday.resilience import store_address
 
 if TYPE_CHECKING:
     import asyncpg
@@ -92,11 +93,9 @@ async def run(store_url: str, tables: Tables, clock: Clock) -> None:
         clock: which day it is, its wall time and the store's agree on: of two days the earlier one counts, so
             that one broken clock drops nothing too early.
     """
-    import asyncpg
-
     while True:
         try:
-            connection = await asyncpg.connect(store_url, timeout=CONNECT_S)
+            connection = await store_address.connect(store_url, timeout_s=CONNECT_S)
             try:
                 for table in await tables():
                     await keep(connection, table, await _today(connection, clock), clock)

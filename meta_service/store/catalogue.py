@@ -23,9 +23,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from launchday import startup
+from launchday.resilience import store_address
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.terminal import Terminal, show_error
-from meta_service.store.connections import open_connection
 from meta_service.store.load_players import DEFAULT_SKIN
 
 SHIPPED = Path(__file__).parent / "catalogue.yaml"
@@ -229,7 +229,7 @@ async def seed(store_url: str) -> None:
 
     What is free or only given is what players wear at first, and what the shipped seasons give.
     """
-    connection = await open_connection(store_url, command_timeout=STATEMENT_S)
+    connection = await store_address.connect(store_url, command_timeout=STATEMENT_S)
     try:
         async with connection.transaction():
             await connection.execute(
@@ -248,7 +248,7 @@ async def put_checked(store_url: str, new: Catalogue, kinds: Iterable[str] = KIN
 
     Raises CatalogueError, with every mistake: then nothing was put.
     """
-    connection = await open_connection(store_url, command_timeout=STATEMENT_S)
+    connection = await store_address.connect(store_url, command_timeout=STATEMENT_S)
     try:
         async with connection.transaction():
             there = await stored(connection)

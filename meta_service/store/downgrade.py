@@ -20,7 +20,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 
-from meta_service.store.connections import open_connection
+from launchday.resilience import store_address
 
 _FUNCTION_BODY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _TABLE = re.compile(r"^DROP TABLE(?: IF EXISTS)? (\w+)", re.IGNORECASE)
@@ -90,7 +90,7 @@ def _drops(step: Script) -> Iterator[tuple[str, str]]:
 
 
 async def _count(store_url: str, found: Sequence[tuple[str, str, str]]) -> list[int | None]:
-    connection = await open_connection(store_url)
+    connection = await store_address.connect(store_url)
     try:
         return [await _rows(connection, name) for _, _, name in found]
     finally:

@@ -13,8 +13,7 @@ import asyncio
 import structlog
 
 from launchday.clock import Clock
-from launchday.resilience import deadline
-from meta_service.store.connections import open_connection
+from launchday.resilience import deadline, store_address
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 
 PROBE_S = 2.0  # for connecting and one statement
@@ -71,7 +70,7 @@ class StorePresence:
     async def _probe(self) -> str | None:
         try:
             async with deadline.within(self._clock, PROBE_S):
-                connection = await open_connection(self._url, timeout=PROBE_S)
+                connection = await store_address.connect(self._url, timeout_s=PROBE_S)
                 try:
                     await connection.fetchval("SELECT 1")
                 finally:

@@ -18,9 +18,9 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from launchday import startup
+from launchday.resilience import store_address
 from meta_service.errors import SchemaError
 from meta_service.store import catalogue
-from meta_service.store.connections import open_connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BASE = "base"  # before the first step: no tables
@@ -118,7 +118,7 @@ def _steps() -> tuple[Script, ...]:
 
 
 async def _revision(store_url: str) -> str | None:
-    connection = await open_connection(store_url)
+    connection = await store_address.connect(store_url)
     try:
         found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:

@@ -15,8 +15,8 @@ import structlog
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
+from launchday.resilience.store_connections import Connections
 from meta_service.errors import StoreLateError, StoreUnavailableError
-from meta_service.store.connections import Connections
 from meta_service.store.errors import SERIALIZATION_ERRORS, UNAVAILABLE_ERRORS, UNREACHABLE_ERRORS
 from meta_service.store.load_players import LOAD_PLAYERS
 from meta_service.store.presence import StorePresence

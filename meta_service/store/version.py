@@ -6,7 +6,7 @@ import re
 
 import asyncpg
 
-from meta_service.store.connections import CONNECT_S, open_connection
+from launchday.resilience import store_address
 
 HEAD = "r0023_growth"
 """The newest step of the schema; a test compares it with the migrations."""
@@ -21,9 +21,11 @@ async def schema_fault(store_url: str) -> str | None:
 
     Raises OSError, TimeoutError or asyncpg's errors when the store does not answer.
     """
-    connection = await open_connection(store_url)
+    connection = await store_address.connect(store_url)
     try:
-        version = await connection.fetchval("SELECT version_num FROM alembic_version", timeout=CONNECT_S)
+        version = await connection.fetchval(
+            "SELECT version_num FROM alembic_version", timeout=store_address.CONNECT_S
+        )
     except asyncpg.UndefinedTableError:
         version = None
     finally:

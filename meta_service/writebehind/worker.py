@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from launchday.clock import Clock
-from launchday.resilience import deadline
+from launchday.resilience import deadline, store_address
 from launchday.resilience.clocks.store_time import StoreTime
 from launchday.seasons import Seasons, shipped
 from meta_service.cache import keys, scripts
@@ -27,7 +27,6 @@ from meta_service.cache.cache import PLAYER_TTL_S, Cache
 from meta_service.domain.leaderboards import forget_boards, publish
 from meta_service.domain.rejected_changes import RejectedChanges
 from meta_service.store.apply import INVALID_CHANGE_ERRORS, STATEMENTS, apply
-from meta_service.store.connections import open_connection
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.season_sums import follow_table
 from meta_service.writebehind.bans import BanReplicator
@@ -262,7 +261,7 @@ class WriteBehind:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await open_connection(self._store_url)
+            self._connection = await store_address.connect(self._store_url)
         return self._connection
 
     async def _disconnect(self) -> None:

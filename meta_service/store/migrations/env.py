@@ -15,7 +15,7 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from meta_service.store.connections import open_connection
+from launchday.resilience import store_address
 from meta_service.store.migrations import locks
 
 MIGRATION_LOCK = 0x6C61756E63680001  # an advisory lock's key, agreed among migrators only
@@ -67,7 +67,7 @@ def _is_of_a_newer_release(connection: Connection) -> bool:
 async def _run(store_url: str) -> None:
     async def connect() -> Any:
         # asyncpg reads the address itself, so it means here exactly what it means to the services.
-        return await open_connection(store_url, timeout=CONNECT_S)
+        return await store_address.connect(store_url, timeout_s=CONNECT_S)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=pool.NullPool)
     try:

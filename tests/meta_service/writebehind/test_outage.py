@@ -116,7 +116,7 @@ async def test_a_connection_cut_off_in_the_middle_is_an_outage_and_no_failure(
 ) -> None:
     """asyncpg then raises an error of its own that is none of those it documents."""
 
-    async def cut(*_: object) -> list[object]:
+    async def cut(*_: object, **__: object) -> list[object]:
         raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
 
     login = await backend.login()
