@@ -40,7 +40,31 @@ class Settings(BaseSettings):
     # --- engines: an empty address starts the embedded one --------------------------------------------------
     cache_url: str = Field("", description="redis:// address of Valkey or Redis; empty: embedded Valkey.")
     store_url: str = Field(
-        "", description="postgresql:// address of the global store; empty: embedded PostgreSQL."
+        "",
+        description=(
+            "postgresql:// address of the global store, as libpq has it: several hosts, sslmode, sslrootcert. "
+            "Through a pooler in transaction mode with pooler=transaction (…?pooler=transaction). Empty: "
+            "embedded PostgreSQL."
+        ),
+    )
+    store_direct_url: str = Field(
+        "",
+        description=(
+            "Address of the store itself, where store_url is that of a pooler in transaction mode: for the "
+            "schema and for partitions of a day. Empty: store_url."
+        ),
+    )
+    store_replica_url: str = Field(
+        "",
+        description=(
+            "Address of a replica of the store, for reads that may be stale (docs/operating.md lists them); "
+            "empty: there is none."
+        ),
+    )
+    store_replica_behind_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that the replica may be behind; one that is further, or away, is not asked.",
     )
     kafka_server: Literal["embedded", "apache"] = Field(
         "embedded",
@@ -50,6 +74,45 @@ class Settings(BaseSettings):
         ),
     )
     kafka_bootstrap: str = Field("", description="host:port,… of Kafka; empty: the embedded broker.")
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext",
+        description=(
+            "How the addresses of kafka_bootstrap are spoken to, as Kafka calls it (security.protocol): "
+            "plaintext, ssl (TLS), sasl_plaintext or sasl_ssl (a login, within TLS)."
+        ),
+    )
+    kafka_ca: str = Field(
+        "",
+        description="PEM file of the authority of the brokers' certificates; empty: the system's authorities.",
+    )
+    kafka_certificate: str = Field(
+        "", description="PEM file of the certificate shown to brokers that ask for one (mTLS); empty: none."
+    )
+    kafka_certificate_key: str = Field("", description="PEM file of that certificate's key.")
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "SCRAM-SHA-512", description="How to log in (sasl.mechanism), where kafka_security is one with SASL."
+    )
+    kafka_user: str = Field("", description="Name to log in with: an API key has one, too.")
+    kafka_password: SecretStr = Field(
+        SecretStr(""), description="Password of kafka_user, or the secret of an API key."
+    )
+    kafka_token_command: str = Field(
+        "",
+        description=(
+            "Command that prints a token for OAUTHBEARER: a JWT, or JSON with access_token and expires_in. "
+            "It is run again shortly before the token expires. Arguments are parted as a shell does, and "
+            "others on the machine can see them: no secrets there."
+        ),
+    )
+    kafka_replication: int = Field(
+        -1,
+        ge=-1,
+        le=100,
+        description=(
+            "Copies of each record in the topics that are made; -1: the broker's default.replication.factor, "
+            "which a managed Kafka has at 3."
+        ),
+    )
 
     # --- meta service ---------------------------------------------------------------------------------------
     region: str = Field(
@@ -101,6 +164,15 @@ class Settings(BaseSettings):
         description=(
             "Connections of one API process to the store: a purchase keeps one busy for a millisecond or a "
             "round trip, whichever is longer."
+        ),
+    )
+    rewards_store_connections: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description=(
+            "Connections of rewards to the store: one applies batches, the others are for the outbox, the "
+            "counters and lookups."
         ),
     )
     store_answer_s: float = Field(
@@ -647,6 +719,18 @@ class Settings(BaseSettings):
             raise ValueError("must be 64 hexadecimal digits (openssl rand -hex 32)")
         return value
 
+    @field_validator("kafka_security", mode="before")
+    @classmethod
+    def _kafka_security_in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("kafka_replication")
+    @classmethod
+    def _kafka_replication_is_some(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be -1 for the broker's default, or at least 1")
+        return value
+
     @field_validator("backfill_until")
     @classmethod
     def _backfill_until_is_shares(cls, value: str) -> str:
@@ -682,6 +766,11 @@ class Settings(BaseSettings):
             if not mode.strip() or not _WHOLE.fullmatch(members.strip()) or int(members) < 1:
                 raise ValueError("must be mode=members, with commas between them: teams_of_five=5")
         return value
+
+    @property
+    def store_itself(self) -> str:
+        """The address of the store without a pooler in between."""
+        return self.store_direct_url or self.store_url
 
     @property
     def kinds(self) -> tuple[str, ...]:
