@@ -80,22 +80,51 @@ def redis_options(connections: int = 32, answer_s: float = 2.0) -> dict[str, Any
 
 
 def redis_client(url: str, *, connections: int = 32, answer_s: float = 2.0, **options: Any) -> Redis:
-    """Return a client of the cache at ``url`` that connects lazily, over a bounded pool.
+    """Return a client of the cache at ``url`` that connects lazily, over a bounded pool a node.
 
     All that one command waits for has a bound, see `launchday.resilience.cache_client`.
 
     Args:
-        url: redis://….
+        url: of one node, a cluster or Sentinels, see `launchday.resilience.cache_address`.
         connections, answer_s: see `redis_options`; whoever finds no free connection waits ``answer_s`` for
             one.
         options: further ones of redis-py's pool, such as ``decode_responses``.
+
+    Raises ValueError where ``url`` is no address.
     """
     from redis.asyncio import BlockingConnectionPool
 
     from launchday.clock import SystemClock
+    from launchday.resilience.cache_address import CacheAddress
     from launchday.resilience.cache_client import TOTAL_STEPS, BoundedRedis
+    from launchday.resilience.cache_replicas import Replicas
 
-    pool = BlockingConnectionPool.from_url(
-        url, timeout=answer_s, **redis_options(connections, answer_s), **options
-    )
-    return BoundedRedis(clock=SystemClock(), total_s=TOTAL_STEPS * answer_s, pool=pool)
+    address = CacheAddress.of(url)
+    told = address.options() | options
+
+    def pool_of(
+        host: str, port: int, connections: int = connections, answer_s: float = answer_s
+    ) -> BlockingConnectionPool:
+        return BlockingConnectionPool(
+            host=host, port=port, timeout=answer_s, **redis_options(connections, answer_s), **told
+        )
+
+    clock, total_s = SystemClock(), TOTAL_STEPS * answer_s
+    replicas = Replicas(address.wait_replicas, address.wait_ms)
+    if address.kind == "cluster":
+        from launchday.resilience.cache_cluster import ClusterRedis
+
+        return ClusterRedis(
+            clock=clock, total_s=total_s, seeds=address.hosts, pool_of=pool_of, replicas=replicas
+        )
+    if address.kind == "sentinel":
+        from launchday.resilience.cache_sentinel import SentinelPool
+
+        pool: BlockingConnectionPool = SentinelPool(
+            address, timeout=answer_s, **redis_options(connections, answer_s), **told
+        )
+    elif address.hosts:
+        pool = pool_of(*address.hosts[0])
+    else:  # a Unix socket
+        pool = BlockingConnectionPool(timeout=answer_s, **redis_options(connections, answer_s), **told)
+    return BoundedRedis(clock=clock, total_s=total_s, pool=pool, replicas=replicas)
