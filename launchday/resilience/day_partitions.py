@@ -102,7 +102,7 @@ async def run(store_url: str, tables: Tables, clock: Clock) -> None:
             finally:
                 connection.terminate()
         except Exception as error:  # whatever it is: rows go to the rest meanwhile
-            log.warning("day_partitions_not_kept", reason=repr(error), retry_in_s=RETRY_S)
+            log.warning("day_partitions_not_kept", reason=store_address.explained(error), retry_in_s=RETRY_S)
             await clock.sleep(RETRY_S)
         else:
             await clock.sleep(LOOK_S)

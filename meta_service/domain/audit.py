@@ -39,9 +39,12 @@ class Audit:
             before: an ``action_no``.
             limit: most.
         """
-        return [
-            _as_message(row) for row in await self._store.read(_ACTIONS, before, player_id, operator, limit)
-        ]
+        rows = await self._store.read_page(
+            _ACTIONS,
+            lambda below, most: (below, player_id, operator, most),
+            *("action_no", before, limit),
+        )
+        return [_as_message(row) for row in rows]
 
     async def note(
         self,

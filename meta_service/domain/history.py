@@ -26,10 +26,11 @@ class History:
 
     async def matches_of_player(self, player_id: int, before: int, limit: int) -> list[PastMatch]:
         """A player's newest ``limit`` matches with a fence below ``before``, newest first."""
-        rows = await self._store.read(
+        rows = await self._store.read_page(
             f"SELECT {_COLUMNS} FROM match_history WHERE player_id = $1 AND fence < $2"
             " ORDER BY fence DESC LIMIT $3",
-            *(player_id, before, limit),
+            lambda below, most: (player_id, below, most),
+            *("fence", before, limit),
         )
         return [PastMatch(**row) for row in rows]
 

@@ -33,6 +33,7 @@ BOARDS: tuple[BoardName, ...] = get_args(BoardName)
 
 MAX_BUILD_ROWS = 5_000  # players a page of a rebuild: about 10 ms of the store's and 5 ms of the cache's time
 BUILD_LOCK_S = 30  # a rebuild that takes longer is taken for dead, and another begins
+LATE_RESULTS_S = 86_400.0  # after a season's end; then what the store has of it stays as it is
 MAX_WAIT_S = 1.5  # how long a reader waits for another's rebuild
 POLL_S = 0.02
 
@@ -197,18 +198,24 @@ class Leaderboards:
                 return
         raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")
 
+    def _is_settled(self, season: str) -> bool:
+        """Whether no result of it can come any more."""
+        ends_s = [each.window_s[1] for each in self._seasons.all if each.name == season]
+        return self._clock.wall() > max(ends_s, default=0.0) + LATE_RESULTS_S
+
     async def _build(self, season: str) -> None:
         players, last = 0, 0
+        read = self._store.read_settled if self._is_settled(season) else self._store.read
         otherwise = ranking.UNKNOWN_SEASON
         if season not in self._seasons:  # of an earlier table: as long as it was when it was summed up
-            windows = await self._store.read(
+            windows = await read(
                 "SELECT extract(epoch FROM starts_at)::float8, extract(epoch FROM ends_at)::float8"
                 " FROM season_windows WHERE season = $1",
                 season,
             )
             otherwise = RankScale(*windows[0]) if windows else otherwise
         while True:
-            rows = await self._store.read(
+            rows = await read(
                 f"SELECT {RECORD_COLUMNS} FROM season_records"
                 " WHERE season = $1 AND player_id > $2 ORDER BY player_id LIMIT $3",
                 *(season, last, MAX_BUILD_ROWS),

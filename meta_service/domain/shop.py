@@ -125,21 +125,23 @@ class Shop:
 
     async def statement(self, player_id: int, before: int, limit: int) -> list[Answer]:
         """The player's newest ledger entries with a number below ``before``, newest first."""
-        rows = await self._store.read(
+        rows = await self._store.read_page(
             "SELECT entry_no, transfer_id::text, currency, amount, reason, actor, item_id, quantity,"
             " extract(epoch FROM booked_at)::float8 AS booked_at"
             " FROM ledger WHERE account = $1 AND entry_no < $2 ORDER BY entry_no DESC LIMIT $3",
-            *(player_id, before, limit),
+            lambda below, most: (player_id, below, most),
+            *("entry_no", before, limit),
         )
         return [dict(row) for row in rows]
 
     async def movements(self, player_id: int, before: int, limit: int) -> list[Answer]:
         """The player's newest movements of items with a number below ``before``, newest first."""
-        rows = await self._store.read(
+        rows = await self._store.read_page(
             "SELECT entry_no, transfer_id::text, item_id, quantity, reason, actor,"
             " extract(epoch FROM booked_at)::float8 AS booked_at"
             " FROM item_movements WHERE player_id = $1 AND entry_no < $2 ORDER BY entry_no DESC LIMIT $3",
-            *(player_id, before, limit),
+            lambda below, most: (player_id, below, most),
+            *("entry_no", before, limit),
         )
         return [dict(row) for row in rows]
 

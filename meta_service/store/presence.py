@@ -76,5 +76,5 @@ class StorePresence:
                 finally:
                     connection.terminate()
         except UNAVAILABLE_ERRORS as error:
-            return repr(error)
+            return store_address.explained(error)
         return None

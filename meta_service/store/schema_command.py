@@ -100,7 +100,7 @@ def downgrade(
 
 
 def _asked(work: Callable[[str], T]) -> T:
-    store_url = _settings().store_url
+    store_url = _settings().store_itself
     if not store_url:
         _fail(f"{env_name('store_url')} is empty: give the address of the store", USAGE)
     try:

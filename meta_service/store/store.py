@@ -7,24 +7,27 @@ of several rows is a function of the store (see the migration ``r0014_one_trip``
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
 import structlog
 
 from launchday.clock import Clock
-from launchday.resilience import deadline
+from launchday.resilience import deadline, store_address
 from launchday.resilience.store_connections import Connections
 from meta_service.errors import StoreLateError, StoreUnavailableError
 from meta_service.store.errors import SERIALIZATION_ERRORS, UNAVAILABLE_ERRORS, UNREACHABLE_ERRORS
 from meta_service.store.load_players import LOAD_PLAYERS
 from meta_service.store.presence import StorePresence
+from meta_service.store.replica import BEHIND_S, Replica
 
 ANSWER_S = 2.0  # see the setting store_answer_s
 CHANGE_S = 4.0  # see the setting store_change_s
 CONNECTIONS = 8  # see the setting store_connections
 WARM_CONNECTIONS = 2  # what one request after the other uses; more are opened when more come at once
+
+NEWEST = 2**53  # above every number of a row
 
 MAX_TRIES = 12  # of a change that loses a race; each pause doubles, so this is about two seconds in all
 FIRST_PAUSE_S = 0.002
@@ -42,6 +45,8 @@ class Store:
         answer_s: seconds for one statement, waiting for a connection included.
         change_s: seconds for a change, its repetitions after lost races included.
         connections: most connections at the same time.
+        replica_url: of a replica, for reads that may be stale; empty: there is none.
+        replica_behind_s: how far behind it may be.
     """
 
     def __init__(
@@ -52,12 +57,17 @@ class Store:
         answer_s: float = ANSWER_S,
         change_s: float = CHANGE_S,
         connections: int = CONNECTIONS,
+        replica_url: str = "",
+        replica_behind_s: float = BEHIND_S,
     ) -> None:
         self._clock = clock
         self._answer_s = answer_s
         self._change_s = change_s
         self._connections = Connections(url, clock, connections)
         self._presence = StorePresence(url, clock)
+        self._replica: Replica | None = None
+        if replica_url:
+            self._replica = Replica(replica_url, self._connections, clock, connections, replica_behind_s)
 
     async def load(self, player_ids: Sequence[int]) -> list[str]:
         """The store's rows of these players as JSON texts, in order. Raises StoreUnavailableError.
@@ -74,6 +84,40 @@ class Store:
             return await self._fetch(statement, *arguments)
         except UNAVAILABLE_ERRORS as error:
             raise self._unavailable(error) from error
+
+    async def read_settled(self, statement: str, *arguments: Any) -> list[Any]:
+        """As `read`, for rows that do not change any more: of the replica, where one is named and near."""
+        if self._replica is not None and self._replica.is_near():
+            found = await self._replica.read(self._answer_s / 2, statement, *arguments)
+            if found is not None:
+                return list(found)
+        return await self.read(statement, *arguments)
+
+    async def read_page(
+        self,
+        statement: str,
+        arguments: Callable[[int, int], Sequence[Any]],
+        number: str,
+        before: int,
+        limit: int,
+    ) -> list[Any]:
+        """A page of rows that are only ever added, the newest first, as `read` does.
+
+        Older pages come of the replica, where one is named and near: it is asked for the row that the page
+        before ended with, too, and has all that are older where it has that one.
+
+        Args:
+            statement: gives rows numbered below a number, the newest first.
+            arguments: of the statement, given that number and the most rows.
+            number: the column.
+            before: the number of the last row of the page before; `NEWEST` or more: there is none.
+            limit: most rows.
+        """
+        if before < NEWEST and self._replica is not None and self._replica.is_near():
+            found = await self._replica.read(self._answer_s / 2, statement, *arguments(before + 1, limit + 1))
+            if found and found[0][number] == before:
+                return list(found[1:])
+        return await self.read(statement, *arguments(before, limit))
 
     async def change(self, statement: str, *arguments: Any, at_one_moment: bool = False) -> list[Any]:
         """Run one statement that changes something, again when it lost a race; return its rows.
@@ -120,11 +164,13 @@ class Store:
                 for connection in (one, other)[:WARM_CONNECTIONS]:
                     await connection.fetch(statement, *arguments)
         except UNAVAILABLE_ERRORS as error:
-            log.info("the store's connections are not warm", reason=repr(error))
+            log.info("the store's connections are not warm", reason=store_address.explained(error))
 
     async def close(self) -> None:
         """Close every connection at once."""
         await self._presence.close()
+        if self._replica is not None:
+            await self._replica.close()
         self._connections.terminate()
 
     async def _fetch(self, statement: str, *arguments: Any, at_one_moment: bool = False) -> list[Any]:
@@ -147,7 +193,7 @@ class Store:
 
     def _unavailable(self, error: BaseException) -> StoreUnavailableError:
         self._presence.suspect()
-        return StoreUnavailableError(f"the store does not answer: {error!r}")
+        return StoreUnavailableError(f"the store does not answer: {store_address.explained(error)}")
 
 
 async def _at_one_moment(connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[Any]:

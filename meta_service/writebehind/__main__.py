@@ -65,7 +65,8 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
             beside = [
                 asyncio.create_task(reloading.run(), name="SIGHUP"),
                 asyncio.create_task(
-                    day_partitions.run(own.store_url, keys_of_purchases, clock), name="keep idempotency keys"
+                    day_partitions.run(own.store_itself, keys_of_purchases, clock),
+                    name="keep idempotency keys",
                 ),
             ]
             try:

@@ -14,7 +14,7 @@ from rewards.consumer.batch import Batch, NewerEvent
 from rewards.consumer.gives import NOTHING, Due, Given
 from rewards.consumer.newer_events import WaitingEvents
 from rewards.consumer.outbox import level_up_envelope
-from rewards.consumer.store_connection import ConnectionPool
+from rewards.consumer.store_connection import MAX_CONNECTIONS, ConnectionPool
 from rewards.consumer.stored_positions import StoredPositions
 from rewards.consumer.totals import Totals
 from rewards.events import Envelope
@@ -65,6 +65,7 @@ class Store:
         dead_letter_topic: the topic that bad records have in the inbox.
         announce_level_ups: put level-ups into the outbox.
         gives: give what tiers and challenges give.
+        connections: most connections at the same time.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Store:
         *,
         announce_level_ups: bool = False,
         gives: bool = True,
+        connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self.connections = ConnectionPool(url)
+        self.connections = ConnectionPool(url, size=connections)
         self.positions = StoredPositions(self.connections, consumer, self.known)
         self._consumer = consumer
         self._rules = rules
