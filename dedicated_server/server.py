@@ -49,6 +49,7 @@ from launchday.clock import Clock
 from launchday.folders import is_own_file
 from launchday.identity import signer_of
 from launchday.resilience import pauses
+from launchday.resilience.bus import Bus
 from launchday.settings import Settings, settings
 from meta_service.client import MetaClient
 from rewards.events import EventProducer
@@ -209,7 +210,7 @@ async def _play(
     # By the director's clock, where this machine's has fallen back to the year in which it was made.
     token = signer.service_token(record.name, max(clock.wall(), spec.allocated_at))
     producer = EventProducer(
-        configured.kafka_bootstrap,
+        Bus.of(configured, clock),
         configured.topic_prefix,
         record.name,
         configured.state_dir / "spool",

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from launchday.errors import LaunchdayError
+from launchday.resilience import cache_address
 
 ENV_PREFIX = "LAUNCHDAY_"
 MAX_SERVERS, MAX_BUFFER = 4_096, 1_000_000
@@ -38,7 +39,45 @@ class Settings(BaseSettings):
     )
 
     # --- engines: an empty address starts the embedded one --------------------------------------------------
-    cache_url: str = Field("", description="redis:// address of Valkey or Redis; empty: embedded Valkey.")
+    cache_url: str = Field(
+        "",
+        description=(
+            "Address of Valkey or Redis: redis://USER:PASSWORD@HOST:PORT/DB, "
+            "redis+cluster://…@HOST:PORT,HOST:PORT or redis+sentinel://…@HOST:PORT,HOST:PORT/NAME/DB; "
+            "rediss… is over TLS. Empty: embedded Valkey."
+        ),
+    )
+    cache_password_file: str = Field(
+        "",
+        description=(
+            "File with the password of cache_url's user, read at each connection: it is changed without a "
+            "restart. Empty: the one in cache_url."
+        ),
+    )
+    cache_ca: str = Field(
+        "",
+        description="PEM file of the authority of the cache's certificate; empty: the system's authorities.",
+    )
+    cache_certificate: str = Field(
+        "", description="PEM file of the certificate shown to a cache that asks for one (mTLS); empty: none."
+    )
+    cache_certificate_key: str = Field("", description="PEM file of that certificate's key.")
+    cache_wait_replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description=(
+            "Replicas of the cache that must have a change before it is acknowledged; with fewer the answer is "
+            "503, and the request is repeated. 0: an acknowledged change may be lost with its primary, see "
+            "docs/operating.md."
+        ),
+    )
+    cache_wait_ms: int = Field(
+        500,
+        ge=1,
+        le=1500,
+        description="Milliseconds that those replicas may take, cache_wait_replicas above 0.",
+    )
     store_url: str = Field(
         "",
         description=(
@@ -710,6 +749,20 @@ class Settings(BaseSettings):
     # --- logs -----------------------------------------------------------------------------------------------
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cache_url_says_it_all(cls, values: Any) -> Any:
+        """What belongs to a cache's address goes into it: whoever is given the address needs no more."""
+        url, more = values.get("cache_url"), cache_address.parameters(values)
+        return values | {"cache_url": cache_address.completed(url, more)} if url and more else values
+
+    @field_validator("cache_url")
+    @classmethod
+    def _cache_url_is_an_address(cls, value: str) -> str:
+        if value:
+            cache_address.CacheAddress.of(value)
+        return value
 
     @field_validator("fleet_key")
     @classmethod

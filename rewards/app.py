@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.resilience import deadline, parts, sockets
+from launchday.resilience.bus import Bus
 from launchday.service import OperatorCaller, ServiceCaller, create_app, read_again, terminate_when_done
 from launchday.settings import Settings
 from meta_service.client import GivenCache, ProgressCache, RatingCache
@@ -73,20 +74,22 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        bus = Bus.of(settings, clock)
         store = Store(
             settings.store_url,
             CONSUMER_NAME,
             rules,
             DEAD_LETTERS.name(settings.topic_prefix),
             announce_level_ups=True,
+            connections=settings.rewards_store_connections,
         )
-        outbox = OutboxRelay(store.connections, settings.kafka_bootstrap, settings.topic_prefix, clock)
+        outbox = OutboxRelay(store.connections, bus, settings.topic_prefix, clock)
         redis = sockets.redis_client(
             settings.cache_url, connections=CACHE_CONNECTIONS, answer_s=CACHE_TIMEOUT_S
         )
         publisher = CachePublisher(ProgressCache(redis), clock, RatingCache(redis), GivenCache(redis))
         consumer = Consumer(
-            settings.kafka_bootstrap,
+            bus,
             settings.topic_prefix,
             store,
             publisher,
@@ -101,10 +104,10 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
             on_given=lambda given: publisher.enqueue((), (), given),
         )
         app.state.reloading.add("rules", follower.reload)
-        app.state.store, app.state.consumer = store, consumer
+        app.state.store, app.state.consumer, app.state.bus = store, consumer, bus
         needed = contextlib.AsyncExitStack()
         app.state.health.add(
-            parts.broker_part(settings.kafka_bootstrap),
+            parts.broker_part(bus),
             await needed.enter_async_context(parts.store_part(settings.store_url)),
             # not needed: what could not be published is published when the cache is back
             await needed.enter_async_context(parts.cache_part(settings.cache_url, needed=False)),
@@ -189,12 +192,14 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
 
     @app.get("/v1/internal/dead-letters", tags=["internal"])
     async def newest_dead_letters(
-        _caller: ServiceCaller, limit: Annotated[int, Query(ge=1, le=MAX_DEAD_LETTERS)] = 20
+        request: Request,
+        _caller: ServiceCaller,
+        limit: Annotated[int, Query(ge=1, le=MAX_DEAD_LETTERS)] = 20,
     ) -> NewestDeadLetters:
         """List the newest dead letters."""
         try:
             async with deadline.within(clock, DEAD_LETTERS_TIMEOUT_S):
-                found = await dead_letters.read_newest(settings.kafka_bootstrap, settings.topic_prefix, limit)
+                found = await dead_letters.read_newest(request.app.state.bus, settings.topic_prefix, limit)
         except (DeadLettersError, TimeoutError) as error:
             raise ProblemError(
                 503,

@@ -19,6 +19,7 @@ import typer
 
 from launchday import outputs, startup
 from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus, BusAddress
 from launchday.settings import ENV_PREFIX, Settings, settings
 from launchday.terminal import Terminal, fail, run_command, table
 from rewards.errors import DeadLettersError, RewardsError
@@ -115,13 +116,13 @@ def resend_dead_letters(
 
     if every == bool(origins):
         fail("give the origins of letters, or --all", USAGE)
-    bootstrap = _broker_address(kafka)
-    found = _read(bootstrap)
+    bus = _broker_address(kafka)
+    found = _read(bus)
     chosen = found if every else _select(found, origins or [])
     if at_arrival:
         chosen = [letter.at_arrival() for letter in chosen]
     good = [letter for letter in chosen if force or not letter.current_error]
-    _run(dead_letters.resend(bootstrap, good))
+    _run(dead_letters.resend(bus, good))
     skipped = len(chosen) - len(good)
     note = f"; {skipped} still bad skipped (--force resends them)" if skipped else ""
     Terminal().print(f"{len(good)} resent{note}")
@@ -253,7 +254,7 @@ def rebuild(
     from rewards.progression import rules
 
     config = _settings()
-    bootstrap = _broker_address(kafka)
+    bus = _broker_address(kafka)
     done = subprocess.run(
         [sys.executable, "-m", "meta_service.store.schema"],
         env={**os.environ, f"{ENV_PREFIX}STORE_URL": store_url},
@@ -269,7 +270,7 @@ def rebuild(
         found: dict[str, Any] = asdict(
             asyncio.run(
                 rebuilding.rebuild(
-                    bootstrap,
+                    bus,
                     config.topic_prefix,
                     store_url,
                     own_rules,
@@ -293,10 +294,10 @@ def rebuild(
         raise typer.Exit(ERROR)
 
 
-def _read(bootstrap: str) -> list[DeadLetter]:
+def _read(bus: BusAddress) -> list[DeadLetter]:
     from rewards import dead_letters
 
-    return _run(dead_letters.read_all(bootstrap, _settings().topic_prefix))
+    return _run(dead_letters.read_all(bus, _settings().topic_prefix))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -349,12 +350,12 @@ def _settings() -> Settings:
     return settings()
 
 
-def _broker_address(given: str) -> str:
+def _broker_address(given: str) -> Bus:
     config = _settings()
     found = given or config.kafka_bootstrap or _local_engines(config).get("bus", "")
     if not found:
         fail(f"no broker runs here: set {ENV_PREFIX}KAFKA_BOOTSTRAP, or give --kafka", USAGE)
-    return found
+    return Bus.of(config.model_copy(update={"kafka_bootstrap": found}), SystemClock())
 
 
 def _local_engines(config: Settings) -> dict[str, str]:

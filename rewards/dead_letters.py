@@ -18,6 +18,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from launchday.resilience.bus import BusAddress
 from rewards.errors import BadEventError, BusUnavailableError, DeadLettersError
 from rewards.events import DEAD_LETTERS, parse_envelope
 from rewards.events.kafka import KafkaRecord, KafkaSender
@@ -83,12 +84,12 @@ class DeadLetterWriter:
     """Writes dead letters; connects when there is a first one.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
     """
 
-    def __init__(self, bootstrap: str, prefix: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, bus: BusAddress, prefix: str) -> None:
+        self._bus = bus
         self._topic = DEAD_LETTERS.name(prefix)
         self._sender: KafkaSender | None = None
 
@@ -97,7 +98,7 @@ class DeadLetterWriter:
         if not records:
             return
         if self._sender is None:
-            self._sender = await KafkaSender.open(self._bootstrap, "rewards-dead-letters")
+            self._sender = await KafkaSender.open(self._bus, "rewards-dead-letters")
         try:
             refused = await self._sender.send([self._letter_of(record) for record in records])
             if refused:  # as large as a record may be: with our headers it is larger
@@ -137,23 +138,23 @@ def _cut(record: BadRecord) -> BadRecord:
     return replace(record, raw=cut, reason=reason)
 
 
-async def read_all(bootstrap: str, prefix: str) -> list[DeadLetter]:
+async def read_all(bus: BusAddress, prefix: str) -> list[DeadLetter]:
     """Read all letters on the topic, in order, each of an origin once. Raises DeadLettersError."""
     found: dict[tuple[str, bytes], DeadLetter] = {}
-    async with _reader(bootstrap, prefix, ALL_S) as (kafka, partitions):
+    async with _reader(bus, prefix, ALL_S) as (kafka, partitions):
         starts = await kafka.beginning_offsets(partitions)
         async for letter in _letters_from(kafka, starts):
             found.setdefault((letter.origin, letter.value), letter)
     return list(found.values())
 
 
-async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLetter]:
+async def read_newest(bus: BusAddress, prefix: str, limit: int) -> list[DeadLetter]:
     """Read the newest letters by their records' time, the newest first, each of an origin once.
 
     Raises DeadLettersError.
     """
     found: dict[tuple[str, bytes], DeadLetter] = {}
-    async with _reader(bootstrap, prefix, NEWEST_S) as (kafka, partitions):
+    async with _reader(bus, prefix, NEWEST_S) as (kafka, partitions):
         first, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
         starts = {partition: max(first[partition], ends[partition] - limit) for partition in partitions}
         async for letter in _letters_from(kafka, starts):
@@ -162,13 +163,13 @@ async def read_newest(bootstrap: str, prefix: str, limit: int) -> list[DeadLette
     return sorted(last_first, key=lambda letter: letter.timestamp_ms, reverse=True)[:limit]
 
 
-async def resend(bootstrap: str, letters: Sequence[DeadLetter]) -> None:
+async def resend(bus: BusAddress, letters: Sequence[DeadLetter]) -> None:
     """Send letters to their topics again, as they were.
 
     Raises DeadLettersError; some may have been sent then.
     """
     try:
-        sender = await KafkaSender.open(bootstrap, "launchday-dead-letters")
+        sender = await KafkaSender.open(bus, "launchday-dead-letters")
         try:
             await sender.send(
                 [
@@ -184,19 +185,19 @@ async def resend(bootstrap: str, letters: Sequence[DeadLetter]) -> None:
 
 @contextlib.asynccontextmanager
 async def _reader(
-    bootstrap: str, prefix: str, within_s: float
+    bus: BusAddress, prefix: str, within_s: float
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
     """A consumer that has all partitions of the topic; the block takes ``within_s`` seconds at most."""
     topic = DEAD_LETTERS.name(prefix)
     what = f"reading {topic}"
     try:
-        numbers = await partitions_of(bootstrap, topic)
+        numbers = await partitions_of(bus, topic)
         if not numbers:
-            raise DeadLettersError(f"there is no topic {topic} at {bootstrap}")
+            raise DeadLettersError(f"there is no topic {topic} at {bus}")
         partitions = [TopicPartition(topic, number) for number in numbers]
         async with (
-            reader(bootstrap, what, start_s=NEWEST_S, auto_offset_reset="earliest") as kafka,
-            answered(bootstrap, what, within_s),
+            reader(bus, what, start_s=NEWEST_S, auto_offset_reset="earliest") as kafka,
+            answered(bus, what, within_s),
         ):
             kafka.assign(partitions)
             yield kafka, partitions

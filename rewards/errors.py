@@ -5,6 +5,7 @@ RewardsError
 │   ├── BadEventError         a record that is not an event of ours
 │   ├── SpoolDamagedError     a spool file whose tail cannot be trusted
 │   └── BusUnavailableError   Kafka cannot be reached, or does not do what it was asked
+│       └── TopicsMissingError  topics are missing, and creating them is forbidden: the text has the line
 ├── RulesError                the data file of rules does not make sense
 ├── StoreUnavailableError     the store does not answer: pause, try again, lose nothing
 ├── StoreRefusedError         the store refuses the data themselves: retrying never helps
@@ -47,6 +48,19 @@ class SpoolDamagedError(EventsError):
 
 class BusUnavailableError(EventsError):
     """Raised when the broker cannot be reached or refuses. The caller may try again."""
+
+
+class TopicsMissingError(BusUnavailableError):
+    """Raised when topics are missing that this user may not create. Have them created.
+
+    Attributes:
+        lines: the name of each, and the line to type.
+    """
+
+    def __init__(self, lines: Sequence[tuple[str, str]]) -> None:
+        names = ", ".join(name for name, _ in lines)
+        super().__init__(f"the topics {names} are missing, and may not be created here: {lines[0][1]}")
+        self.lines = tuple(lines)
 
 
 class RulesError(RewardsError):

@@ -50,6 +50,7 @@ from dedicated_server.match.result_spool import ResultSpool
 from launchday import folders
 from launchday.clock import Clock, SystemClock
 from launchday.identity import CannotSignError, Signer
+from launchday.resilience.bus import Bus
 from launchday.resilience.http_client import ServiceClient
 from launchday.service import create_app
 from launchday.settings import ENV_PREFIX, Settings, in_url
@@ -145,7 +146,7 @@ def create_fleet(
         own_url = f"{scheme}://{in_url(settings.bind_host)}:{settings.fleet_port}"
         state.console = ConsoleProcess(settings, own_url)
         producer = EventProducer(
-            settings.kafka_bootstrap,
+            Bus.of(settings, clock),
             settings.topic_prefix,
             "fleet",
             settings.state_dir / "spool",

@@ -14,11 +14,15 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from launchday.resilience import sockets
+from launchday.resilience import sockets, store_address
+from launchday.resilience.bus import BusAddress, bus_at
 from launchday.resilience.health import CHECK_S, Part
+
+if TYPE_CHECKING:
+    import asyncpg
 
 # redis-py and asyncpg are imported inside the functions: together they cost 0.3 s.
 
@@ -60,15 +64,13 @@ async def store_part(url: str, *, needed: bool = False) -> AsyncIterator[Part]:
         url: postgresql://… address.
         needed: as in `Part`.
     """
-    import asyncpg
-
     connection: asyncpg.Connection | None = None
 
     async def check() -> str | None:
         nonlocal connection
         try:
             if connection is None or connection.is_closed():
-                connection = await asyncpg.connect(url, timeout=CHECK_S)
+                connection = await store_address.connect(url, timeout_s=CHECK_S)
             await connection.fetchval("SELECT 1", timeout=CHECK_S)
         except BaseException:  # its state is unknown: the next check begins with a new one
             if connection is not None:
@@ -111,20 +113,22 @@ def http_part(name: str, url: str, *, tls: ssl.SSLContext | None = None, needed:
     return Part(name, check, needed)
 
 
-def broker_part(bootstrap: str, *, needed: bool = False) -> Part:
+def broker_part(bus: BusAddress, *, needed: bool = False) -> Part:
     """The part "broker": whether one of the addresses answers Kafka's first request.
 
     Args:
-        bootstrap: host:port,… of Kafka.
+        bus: Kafka's, or host:port,… of it.
         needed: as in `Part`.
     """
 
+    tls = bus_at(bus).tls
+
     async def check() -> str | None:
         failure = "no address is given"
-        for place in bootstrap.split(","):
+        for place in str(bus).split(","):
             host, _, port = place.strip().rpartition(":")
             try:
-                reader, writer = await asyncio.open_connection(host, int(port))
+                reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
             except (OSError, ValueError) as error:
                 failure = f"{place.strip()}: {error}"
                 continue

@@ -7,6 +7,7 @@ import signal
 
 from launchday import startup, telemetry
 from launchday.clock import Clock, SystemClock
+from launchday.resilience.bus import Bus
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.parts import broker_part, disk_part
 from launchday.settings import Settings, settings
@@ -20,10 +21,11 @@ FOLDER = "analytics"
 
 async def serve(configured: Settings, clock: Clock) -> None:
     """Write until SIGTERM or SIGINT, then flush."""
+    bus = Bus.of(configured, clock)
     lake = Lake(configured.state_dir / FOLDER)
     erased = ErasedPlayers(configured.store_url, clock) if configured.store_url else None
     writer = Writer(
-        configured.kafka_bootstrap,
+        bus,
         configured.topic_prefix,
         lake,
         clock,
@@ -37,7 +39,7 @@ async def serve(configured: Settings, clock: Clock) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leave)
-    needed = (broker_part(configured.kafka_bootstrap), disk_part(configured.state_dir / FOLDER))
+    needed = (broker_part(bus), disk_part(configured.state_dir / FOLDER))
     async with operations(configured, configured.analytics_port, needed, clock):
         try:
             await writer.run()

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
 from launchday.folders import FolderError
+from launchday.resilience.bus import BusAddress
 from rewards import metrics
 from rewards.analytics.erased_players import ErasedPlayers
 from rewards.analytics.lake import Lake
@@ -63,7 +64,7 @@ class Writer:
     """Consumes until it is stopped; outages of Kafka only pause it.
 
     Args:
-        bootstrap: Kafka's address.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
         lake: where events go; it is opened and closed here.
         clock: its monotonic time decides when to flush; it runs what blocks on the disk in a thread.
@@ -77,7 +78,7 @@ class Writer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bus: BusAddress,
         prefix: str,
         lake: Lake,
         clock: Clock,
@@ -86,7 +87,7 @@ class Writer:
         judge: Judge | None = None,
         erased: ErasedPlayers | None = None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._bus = bus
         self._prefix = prefix
         self._topics = [topic.name(prefix) for topic in EVENT_TOPICS]
         self._lake = lake
@@ -145,11 +146,11 @@ class Writer:
     async def _session(self) -> None:
         """One membership in the group."""
         with contextlib.suppress(BusUnavailableError):
-            await ensure_topics(self._bootstrap, self._prefix)
-            self._age.retention_s = await retention_s(self._bootstrap, self._prefix, EVENT_TOPICS)
+            await ensure_topics(self._bus, self._prefix)
+            self._age.retention_s = await retention_s(self._bus, self._prefix, EVENT_TOPICS)
         self._on_rebalance()
         kafka = group_member(  # offsets are in the lake, in the commit that publishes the files
-            self._bootstrap,
+            self._bus,
             f"{self._prefix}.analytics",
             "analytics",
             session_ms=SESSION_TIMEOUT_MS,
@@ -193,12 +194,12 @@ class Writer:
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
         self._on_rebalance()
         assigned = kafka.assignment()
-        logs = await identified(kafka, assigned, self._bootstrap)  # first: a log may go at any time
+        logs = await identified(kafka, assigned, self._bus)  # first: a log may go at any time
         starts = await starting_offsets(
             kafka,
             logs,
             LakePositions(self._lake, self._clock),
-            self._bootstrap,
+            self._bus,
             consumer="analytics",
             missing=self._guard.missing,
             now_s=self._clock.wall(),
@@ -251,7 +252,7 @@ class Writer:
         """See how much waits, and whether the logs are still those that were read."""
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await bring_back_topics(kafka, self._bootstrap, self._prefix, self._topics)
+                await bring_back_topics(kafka, self._bus, self._prefix, self._topics)
                 behind = await count_behind(kafka, self._guard, dict(self._next))
         except LogChangedError:
             await self._leave_log({})

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
+from launchday.resilience.bus import BusAddress
 from launchday.resilience.retry import Backoff
 from rewards import metrics
 from rewards.arrival import Judge
@@ -68,7 +69,7 @@ class Consumer:
     """Consumes the event topics as a member of the group ``<prefix>.rewards``.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
         store: where effects go.
         publisher: is given every change after it is stored.
@@ -80,7 +81,7 @@ class Consumer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bus: BusAddress,
         prefix: str,
         store: Store,
         publisher: CachePublisher,
@@ -91,14 +92,14 @@ class Consumer:
         judge: Judge | None = None,
     ) -> None:
         self.counters = ConsumerCounters()
-        self._bootstrap = bootstrap
+        self._bus = bus
         self._prefix = prefix
         self._topics = [topic.name(prefix) for topic in REWARDS_TOPICS]
         self._store = store
         self._publisher = publisher
         self._notify_outbox = notify_outbox
         self._clock = clock
-        self._dead_letters = DeadLetterWriter(bootstrap, prefix)
+        self._dead_letters = DeadLetterWriter(bus, prefix)
         self._read = read
         self._judge = judge
         self._parse = partial(parse_batch, read=read, judge=judge)
@@ -179,13 +180,13 @@ class Consumer:
     async def _session(self) -> None:
         """One membership in the group, from joining to leaving."""
         try:
-            await ensure_topics(self._bootstrap, self._prefix)
-            self._age.retention_s = await retention_s(self._bootstrap, self._prefix, REWARDS_TOPICS)
+            await ensure_topics(self._bus, self._prefix)
+            self._age.retention_s = await retention_s(self._bus, self._prefix, REWARDS_TOPICS)
         except BusUnavailableError as error:
             log.warning("rewards_topics_unchecked", reason=str(error))
         self._next.clear()
         kafka = group_member(  # offsets live in the store, in the transaction of what they stand for
-            self._bootstrap,
+            self._bus,
             f"{self._prefix}.rewards",
             "rewards",
             session_ms=SESSION_TIMEOUT_MS,
@@ -246,7 +247,7 @@ class Consumer:
     async def _seek_to_stored_offsets(self, kafka: AIOKafkaConsumer) -> None:
         """Go to the stored offsets, and bring the cache up to date with the store."""
         assigned = kafka.assignment()
-        logs = await identified(kafka, assigned, self._bootstrap)  # first: a log may go at any time
+        logs = await identified(kafka, assigned, self._bus)  # first: a log may go at any time
         if (held := self._held) and not self._guard.unchanged(logs, {span.partition for span in held.spans}):
             await self._apply_unplaced(held)  # it does not come again: its log may be gone
         self._held = None
@@ -254,7 +255,7 @@ class Consumer:
             kafka,
             logs,
             self._store.positions,
-            self._bootstrap,
+            self._bus,
             consumer="rewards",
             missing=self._guard.missing,
             now_s=self._clock.wall(),
@@ -399,7 +400,7 @@ class Consumer:
         ours = dict(self._next)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await bring_back_topics(kafka, self._bootstrap, self._prefix, self._topics)
+                await bring_back_topics(kafka, self._bus, self._prefix, self._topics)
                 behind = await count_behind(kafka, self._guard, ours)
         except (KafkaError, BusUnavailableError, OSError, TimeoutError):
             return None

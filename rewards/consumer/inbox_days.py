@@ -7,6 +7,7 @@ import math
 
 from launchday.clock import Clock
 from launchday.resilience import day_partitions
+from launchday.resilience.bus import BusAddress
 from launchday.resilience.day_partitions import DAY_S, DayTable
 from rewards.consumer import totals
 from rewards.consumer.store_connection import ConnectionPool
@@ -37,7 +38,7 @@ def inbox(days_kept: float) -> DayTable:
     return DayTable(INBOX, first_id, outlives, days_kept)
 
 
-async def keep(store_url: str, bootstrap: str, prefix: str, max_behind_s: float, clock: Clock) -> None:
+async def keep(store_url: str, bus: BusAddress, prefix: str, max_behind_s: float, clock: Clock) -> None:
     """Keep the inbox's days, and count once what is in it; cancel it to stop.
 
     An id is remembered for as long as its record can be read: an event may arrive ``max_behind_s`` after its
@@ -45,7 +46,7 @@ async def keep(store_url: str, bootstrap: str, prefix: str, max_behind_s: float,
 
     Args:
         store_url: postgresql://… of the global store.
-        bootstrap: ``host:port,…`` of Kafka, which is asked for the retention.
+        bus: Kafka's, or ``host:port,…`` of it, which is asked for the retention.
         prefix: first part of the topics' names.
         max_behind_s: as the consumer has it.
         clock: says which day it is.
@@ -58,7 +59,7 @@ async def keep(store_url: str, bootstrap: str, prefix: str, max_behind_s: float,
         if not counted:
             await totals.count_before(connections)
             counted = True
-        kept_s = await longest_kept_s(bootstrap, prefix, REWARDS_TOPICS)
+        kept_s = await longest_kept_s(bus, prefix, REWARDS_TOPICS)
         return [inbox(math.ceil((kept_s + max_behind_s) / DAY_S))]
 
     try:

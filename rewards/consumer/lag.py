@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from launchday.resilience.bus import BusAddress
 from rewards import metrics
 from rewards.errors import LogChangedError
 from rewards.events.logs.guard import LogGuard, Span
@@ -101,7 +102,7 @@ async def count_behind(
 
 
 async def bring_back_topics(
-    kafka: AIOKafkaConsumer, bootstrap: str, prefix: str, topics: Collection[str]
+    kafka: AIOKafkaConsumer, bus: BusAddress, prefix: str, topics: Collection[str]
 ) -> None:
     """Create topics that somebody has deleted, and let aiokafka learn of it.
 
@@ -112,7 +113,7 @@ async def bring_back_topics(
     gone = sorted(topic for topic in topics if not kafka.partitions_for_topic(topic))
     if gone:
         log.warning("events_topics_gone", topics=gone)
-        await ensure_topics(bootstrap, prefix)
+        await ensure_topics(bus, prefix)
         await kafka._client.force_metadata_update()
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from launchday.resilience.bus import BusAddress
 from rewards import metrics
 from rewards.errors import BusUnavailableError, ConsumerStalledError
 from rewards.events.kafka_clients import answered, reader
@@ -86,7 +87,7 @@ async def starting_offsets(
     kafka: AIOKafkaConsumer,
     logs: Mapping[TopicPartition, LogIdentity],
     store: OffsetStore,
-    bootstrap: str,
+    bus: BusAddress,
     *,
     consumer: str,
     missing: Callable[[TopicPartition, int], int | None] = lambda _partition, _next_offset: None,
@@ -98,7 +99,7 @@ async def starting_offsets(
         kafka: a started consumer; asked for the partitions' beginnings alone.
         logs: the partitions that this member was assigned, and which logs they were just now.
         store: what was read.
-        bootstrap: ``host:port,…`` of Kafka, for the probe that reads the last records again.
+        bus: Kafka's, or ``host:port,…`` of it, for the probe that reads the last records again.
         consumer: who is reading, for the line and the counter.
         missing: says of a log that is gone how many records from an offset on were never read (LogGuard).
         now_s: Unix seconds, when the gaps are noticed.
@@ -106,7 +107,7 @@ async def starting_offsets(
     Raises StoreUnavailableError, ConsumerStalledError, BusUnavailableError.
     """
     stored = await store.positions()
-    async with answered(bootstrap, "asking where its partitions begin"):
+    async with answered(bus, "asking where its partitions begin"):
         beginnings: dict[TopicPartition, int] = await kafka.beginning_offsets(list(logs))
     # A partition that nobody has read yet, of a topic that was being read, was read up to its offset 0.
     read_topics = {topic for topic, _ in stored}
@@ -125,7 +126,7 @@ async def starting_offsets(
             if needs_witness(position, states[partition])
         },
         store,
-        bootstrap,
+        bus,
     )
     found: list[Gap] = []
     moved: dict[Partition, Position] = {}
@@ -153,10 +154,10 @@ async def starting_offsets(
 
 
 async def identified(
-    kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition], bootstrap: str
+    kafka: AIOKafkaConsumer, partitions: Collection[TopicPartition], bus: BusAddress
 ) -> dict[TopicPartition, LogIdentity]:
     """Ask which logs partitions are. Raises BusUnavailableError, also where one of them is not there."""
-    async with answered(bootstrap, "asking which logs its partitions are"):
+    async with answered(bus, "asking which logs its partitions are"):
         found = await identify(kafka, partitions)
     if gone := sorted({partition.topic for partition in partitions if partition not in found}):
         raise BusUnavailableError(f"the topic {gone[0]} is not there")
@@ -171,12 +172,12 @@ def ids_by_topic(logs: Mapping[TopicPartition, LogIdentity]) -> dict[str, uuid.U
 
 
 async def _look_before(
-    next_offsets: Mapping[TopicPartition, int], store: OffsetStore, bootstrap: str
+    next_offsets: Mapping[TopicPartition, int], store: OffsetStore, bus: BusAddress
 ) -> dict[TopicPartition, Before]:
     """Read the record before each offset, and ask the store whether it was read."""
     if not next_offsets:
         return {}
-    found, ids = await _read_before(next_offsets, bootstrap)
+    found, ids = await _read_before(next_offsets, bus)
     known = await store.known(ids.values())
     return found | {
         partition: Before.READ if inbox_id in known else Before.ANOTHER for partition, inbox_id in ids.items()
@@ -184,13 +185,13 @@ async def _look_before(
 
 
 async def _read_before(
-    next_offsets: Mapping[TopicPartition, int], bootstrap: str
+    next_offsets: Mapping[TopicPartition, int], bus: BusAddress
 ) -> tuple[dict[TopicPartition, Before], dict[TopicPartition, uuid.UUID]]:
     """The ids of the records before these offsets; and of the others, why there is none."""
     found: dict[TopicPartition, Before] = {}
     ids: dict[TopicPartition, uuid.UUID] = {}
     missing = set(next_offsets)
-    async with reader(bootstrap, "probing the last records", auto_offset_reset="earliest") as probe:
+    async with reader(bus, "probing the last records", auto_offset_reset="earliest") as probe:
         probe.assign(list(next_offsets))
         for partition, next_offset in next_offsets.items():
             probe.seek(partition, next_offset - 1)

@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from launchday.clock import Clock
+from launchday.resilience.bus import BusAddress
 from launchday.resilience.retry import Backoff
 from rewards import metrics
 from rewards.consumer.store_connection import ConnectionPool
@@ -205,7 +206,7 @@ class OutboxRelay:
 
     Args:
         connections: to the store.
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
         clock: waits between attempts.
         outboxes: what is sent.
@@ -214,13 +215,13 @@ class OutboxRelay:
     def __init__(
         self,
         connections: ConnectionPool,
-        bootstrap: str,
+        bus: BusAddress,
         prefix: str,
         clock: Clock,
         outboxes: OutboxSources = OUTBOX_SOURCES,
     ) -> None:
         self._connections = connections
-        self._bootstrap = bootstrap
+        self._bus = bus
         self._prefix = prefix
         self._clock = clock
         self._outboxes = outboxes
@@ -243,7 +244,7 @@ class OutboxRelay:
                 self._waiting.clear()
                 try:
                     if sender is None:
-                        sender = await KafkaSender.open(self._bootstrap, "rewards-outbox")
+                        sender = await KafkaSender.open(self._bus, "rewards-outbox")
                     while await self._send(sender):
                         pass
                     await self._tell()

@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from launchday.clock import Clock
+from launchday.resilience.bus import BusAddress
 from rewards.arrival import Judge
 from rewards.consumer.batch import Batch, apply_or_bisect, parse_batch
 from rewards.consumer.consumer import MAX_BATCH_RECORDS
@@ -56,12 +57,12 @@ class RebuildResult:
 
 
 async def rebuild(
-    bootstrap: str, prefix: str, store_url: str, rules: Rules, clock: Clock, judge: Judge | None = None
+    bus: BusAddress, prefix: str, store_url: str, rules: Rules, clock: Clock, judge: Judge | None = None
 ) -> RebuildResult:
     """Apply the whole log, up to its present end, to an empty database at the newest schema.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
         store_url: ``postgresql://…`` of the empty database.
         rules: what events are worth.
@@ -86,15 +87,15 @@ async def rebuild(
             raise RebuildError("the database is not empty: give one to which nothing has been applied")
         names = [topic.name(prefix) for topic in REWARDS_TOPICS]
         partitions = [
-            TopicPartition(name, number) for name in names for number in await partitions_of(bootstrap, name)
+            TopicPartition(name, number) for name in names for number in await partitions_of(bus, name)
         ]
         if not partitions:
-            raise RebuildError(f"there is no topic {names[0]} at {bootstrap}")
+            raise RebuildError(f"there is no topic {names[0]} at {bus}")
         async with reader(
-            bootstrap, what, auto_offset_reset="earliest", max_poll_records=MAX_BATCH_RECORDS
+            bus, what, auto_offset_reset="earliest", max_poll_records=MAX_BATCH_RECORDS
         ) as kafka:
             follower = LogFollower(kafka, "rebuild", names)
-            async with answered(bootstrap, what):
+            async with answered(bus, what):
                 await follower.begin(partitions, at_end=False)
                 ends: dict[TopicPartition, int] = await kafka.end_offsets(partitions)
             idle = known_gaps = 0
@@ -102,7 +103,7 @@ async def rebuild(
                 records = [raw_record(record) for record in await follower.poll(POLL_MS)]
                 idle = 0 if records else idle + 1
                 if idle == MAX_IDLE_POLLS:
-                    raise RebuildError(f"the end of the log at {bootstrap} cannot be reached")
+                    raise RebuildError(f"the end of the log at {bus} cannot be reached")
                 if records:
                     await apply_or_bisect(records, apply, parse=partial(parse_batch, judge=judge))
                 if len(follower.gaps) > known_gaps:  # of another log the end is another one

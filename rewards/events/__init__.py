@@ -3,7 +3,7 @@
 Other services import this package alone.
 
 producer = EventProducer(
-    settings.kafka_bootstrap, settings.topic_prefix, name, settings.state_dir / "spool", clock=clock
+    Bus.of(settings, clock), settings.topic_prefix, name, settings.state_dir / "spool", clock=clock
 )
 await producer.start()
 source = Source(name, region, match_id, ids=EventIds.from_clock(clock))
@@ -12,7 +12,13 @@ await producer.flush(5.0)
 await producer.stop()
 """
 
-from rewards.errors import BadEventError, BusUnavailableError, EventsError, SpoolDamagedError
+from rewards.errors import (
+    BadEventError,
+    BusUnavailableError,
+    EventsError,
+    SpoolDamagedError,
+    TopicsMissingError,
+)
 from rewards.events.build import (
     DeathCause,
     Envelope,
@@ -69,6 +75,7 @@ __all__ = [
     "Source",
     "SpoolDamagedError",
     "Topic",
+    "TopicsMissingError",
     "WeaponDamage",
     "damage_summary",
     "death",

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
+from aiokafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RecordListTooLargeError,
+)
 
+from launchday.resilience.bus import BusAddress, bus_at
 from rewards.errors import BusUnavailableError
-from rewards.events.kafka_clients import close
+from rewards.events.kafka_clients import close, explained
 
 LINGER_MS = 20  # an event is on its way after at most this; a burst of kills becomes one request
 MAX_BATCH_BYTES = 64 * 1024
@@ -21,6 +31,11 @@ REQUEST_TIMEOUT_MS = 5_000  # after this without an answer the broker counts as 
 CONNECT_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 10.0  # for a batch in all: handing it over waits for topics and memory, then for the broker
 BURST_RECORDS = 32  # handed over at a stretch: about 0.4 ms, after which a tick that is due gets its turn
+
+_NOT_ALLOWED = "this user may not write idempotently: duplicates are found by their ids alone"
+_ALLOW = "kafka-acls.sh --add --allow-principal User:… --operation IdempotentWrite --cluster"
+
+log = structlog.get_logger()
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -49,11 +64,11 @@ class KafkaSender:
         self.idempotent = idempotent
 
     @classmethod
-    async def open(cls, bootstrap: str, client_id: str, *, idempotence: bool = True) -> Self:
+    async def open(cls, bus: BusAddress, client_id: str, *, idempotence: bool = True) -> Self:
         """Connect.
 
         Args:
-            bootstrap: ``host:port,…`` of Kafka.
+            bus: Kafka's, or ``host:port,…`` of it.
             client_id: how the broker names this client in its logs.
             idempotence: ask for an idempotent producer; a broker that refuses it gets a plain one.
 
@@ -61,7 +76,7 @@ class KafkaSender:
             BusUnavailableError: the broker cannot be reached.
         """
         producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
+            **bus_at(bus).options(),
             client_id=client_id,
             acks="all",
             enable_idempotence=idempotence,
@@ -74,11 +89,13 @@ class KafkaSender:
                 with _sender_log_silenced(idempotence):
                     await producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            connected = bool(producer.client.cluster.brokers())
             await _close(producer)
-            if idempotence and connected:
-                return await cls.open(bootstrap, client_id, idempotence=False)
-            raise BusUnavailableError(f"cannot connect to Kafka at {bootstrap}: {error}") from error
+            if idempotence and _refuses_idempotence(error):
+                if isinstance(error, ClusterAuthorizationFailedError):
+                    log.warning("events_not_idempotent", reason=_NOT_ALLOWED, remedy=_ALLOW)
+                return await cls.open(bus, client_id, idempotence=False)
+            reason = await explained(bus, error)
+            raise BusUnavailableError(f"cannot connect to Kafka at {bus}: {reason}") from error
         except BaseException:
             await _close(producer)
             raise
@@ -145,6 +162,13 @@ class KafkaSender:
     async def close(self) -> None:
         """Disconnect at once; the caller keeps what is not acknowledged by now."""
         await _close(self._producer)
+
+
+def _refuses_idempotence(error: Exception) -> bool:
+    """Whether a broker that answers has said no; one that is slow, or on its way out, has not."""
+    if isinstance(error, BrokerResponseError):
+        return not error.retriable
+    return isinstance(error, IncompatibleBrokerVersion)
 
 
 @contextlib.contextmanager

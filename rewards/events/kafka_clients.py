@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, conn
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from launchday.resilience import sockets
+from launchday.resilience.bus import BusAddress, bus_at
+from launchday.resilience.bus_handshake import why_not
 from rewards.errors import BusUnavailableError
 
 START_S = 10.0  # to connect and to learn the topics
@@ -29,24 +30,12 @@ METADATA_MAX_AGE_MS = 30_000  # partitions that are added to a topic are read af
 log = structlog.get_logger()
 
 
-class _HardenedConnection(conn.AIOKafkaConnection):  # type: ignore[misc]
-    """A connection to a broker with our socket options from its first byte on."""
-
-    def _create_reader_task(self) -> Any:
-        sockets.harden(self._writer)
-        return super()._create_reader_task()
-
-
-# aiokafka has no option for its sockets; ``create_conn``, through which all clients connect, finds this one.
-conn.AIOKafkaConnection = _HardenedConnection
-
-
 @contextlib.asynccontextmanager
-async def answered(bootstrap: str, what: str, within_s: float | None = None) -> AsyncIterator[None]:
+async def answered(bus: BusAddress, what: str, within_s: float | None = None) -> AsyncIterator[None]:
     """Bound a block of calls to the broker.
 
     Args:
-        bootstrap: ``host:port,…``, for the message.
+        bus: ``host:port,…``, for the message.
         what: is being done, for the message: "reading the dead letters".
         within_s: seconds for the block in all; None: ANSWER_S.
 
@@ -58,21 +47,35 @@ async def answered(bootstrap: str, what: str, within_s: float | None = None) -> 
         async with asyncio.timeout(within_s):
             yield
     except TimeoutError as error:
-        raise BusUnavailableError(
-            f"Kafka at {bootstrap} did not answer within {within_s:g} s: {what}"
-        ) from error
+        raise BusUnavailableError(f"Kafka at {bus} did not answer within {within_s:g} s: {what}") from error
     except (KafkaError, OSError) as error:
-        raise BusUnavailableError(f"Kafka at {bootstrap}: {what}: {error!r}") from error
+        reason = await explained(bus, error)
+        raise BusUnavailableError(f"Kafka at {bus}: {what}: {reason}") from error
+
+
+async def explained(bus: BusAddress, error: BaseException) -> str:
+    """Say why a client could not do something, in one line.
+
+    aiokafka says of a wrong password, a wrong authority and a broker that is away alike that it could not
+    bootstrap. So a broker with security is asked again.
+    """
+    found = bus_at(bus)
+    if found.security != "plaintext" and isinstance(error, KafkaConnectionError):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                if (reason := await why_not(found)) is not None:
+                    return reason
+    return repr(error)
 
 
 @contextlib.asynccontextmanager
 async def reader(
-    bootstrap: str, what: str, *topics: str, start_s: float | None = None, **options: Any
+    bus: BusAddress, what: str, *topics: str, start_s: float | None = None, **options: Any
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Lend a started consumer that is in no group and commits nothing.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         what: it does, for the log and for messages.
         topics: to read; none: the caller assigns partitions.
         start_s: seconds to connect; None: START_S.
@@ -83,14 +86,14 @@ async def reader(
     """
     kafka = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=bootstrap,
+        **bus_at(bus).options(),
         group_id=None,
         enable_auto_commit=False,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         **options,
     )
     try:
-        async with answered(bootstrap, what, START_S if start_s is None else start_s):
+        async with answered(bus, what, START_S if start_s is None else start_s):
             await kafka.start()
         yield kafka
     finally:
@@ -98,12 +101,12 @@ async def reader(
 
 
 def group_member(
-    bootstrap: str, group: str, client_id: str, *, session_ms: int, heartbeat_ms: int, max_records: int
+    bus: BusAddress, group: str, client_id: str, *, session_ms: int, heartbeat_ms: int, max_records: int
 ) -> AIOKafkaConsumer:
     """Make a consumer, not started, that is a member of a group and commits nothing to Kafka.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         group: its name.
         client_id: how the broker names this client in its logs.
         session_ms: after which a member that was killed loses its partitions.
@@ -113,7 +116,7 @@ def group_member(
     Where an offset is not there it leaps to the beginning; the caller has to notice.
     """
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **bus_at(bus).options(),
         group_id=group,
         client_id=client_id,
         enable_auto_commit=False,

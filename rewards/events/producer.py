@@ -17,6 +17,7 @@ import structlog
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from launchday.clock import Clock
+from launchday.resilience.bus import BusAddress
 from launchday.resilience.retry import Backoff
 from rewards.errors import BusUnavailableError
 from rewards.events import events_pb2 as pb
@@ -64,7 +65,7 @@ class EventProducer:
     """Sends events to Kafka in the background. Use it from one event loop's thread.
 
     Args:
-        bootstrap: ``host:port,…`` of Kafka.
+        bus: Kafka's, or ``host:port,…`` of it.
         prefix: first part of the topics' names.
         producer_name: names the spool files and the Kafka client; unique on this machine.
         spool_dir: folder for events that could not be delivered. The producers of one machine share it: each
@@ -75,7 +76,7 @@ class EventProducer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bus: BusAddress,
         prefix: str,
         producer_name: str,
         spool_dir: Path,
@@ -83,7 +84,7 @@ class EventProducer:
         clock: Clock,
         capacity: int = MAX_QUEUED_EVENTS,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._bus = bus
         self._prefix = prefix
         self._name = producer_name
         self._spool_dir = spool_dir
@@ -183,8 +184,8 @@ class EventProducer:
         while True:
             wait_s = pauses.next_s()
             try:
-                self._sender = await KafkaSender.open(self._bootstrap, self._name)
-                log.info("events_connected", bootstrap=self._bootstrap, idempotent=self._sender.idempotent)
+                self._sender = await KafkaSender.open(self._bus, self._name)
+                log.info("events_connected", bootstrap=str(self._bus), idempotent=self._sender.idempotent)
                 while True:
                     if self._spool_pending:
                         self._spool_pending = False
@@ -210,7 +211,7 @@ class EventProducer:
     async def _make_topics(self) -> None:
         """Make the topics that are missing: a server may come before the consumer that makes them."""
         with contextlib.suppress(BusUnavailableError):  # the next attempt says so
-            await ensure_topics(self._bootstrap, self._prefix)
+            await ensure_topics(self._bus, self._prefix)
 
     async def _deliver(self, sender: KafkaSender) -> None:
         """Send some events; spool what the broker does not acknowledge."""

@@ -184,10 +184,11 @@ FUNCTIONS_AND_CLASSES = {
         "request_line",
     },
     "launchday.resilience.admission.waiting_line": {"LineLimits", "Turns", "Waiting", "WaitingLine"},
-    "launchday.resilience.cache_address": {"CacheAddress", "completed", "shown"},
+    "launchday.resilience.cache_address": {"CacheAddress", "completed", "parameters"},
     "launchday.resilience.cache_calls": {
         "Call",
         "Command",
+        "NodeState",
         "Packed",
         "Transaction",
         "UnsentError",
@@ -195,6 +196,10 @@ FUNCTIONS_AND_CLASSES = {
         "is_error",
         "read",
     },
+    "launchday.resilience.bus": {"Bus", "bus_at"},
+    "launchday.resilience.bus_connection": {"HardenedConnection", "connect"},
+    "launchday.resilience.bus_handshake": {"why_not"},
+    "launchday.resilience.bus_token": {"NoTokenError", "TokenCommand", "read_token"},
     "launchday.resilience.cache_checks": {"UnfitCacheError", "cache_faults", "require"},
     "launchday.resilience.cache_client": {
         "BoundedRedis",

@@ -31,7 +31,7 @@ EVENTS = {
     # sending and reading them
     *("EventProducer", "ProducerCounters", "parse_envelope", "routing"),
     # errors
-    *("BadEventError", "BusUnavailableError", "EventsError", "SpoolDamagedError"),
+    *("BadEventError", "BusUnavailableError", "EventsError", "SpoolDamagedError", "TopicsMissingError"),
 }
 
 
@@ -64,7 +64,7 @@ def test_rewards_client_has_these_names() -> None:
         ("match_ended", "source now_s tick mode duration_s placements"),
         ("damage_summary", "source now_s tick player_id taken weapons"),
         ("server_lifecycle", "source now_s state reason"),
-        ("EventProducer", "bootstrap prefix producer_name spool_dir clock capacity"),
+        ("EventProducer", "bus prefix producer_name spool_dir clock capacity"),
     ],
 )
 def test_what_game_servers_call_takes_these_parameters(builder: str, parameters: str) -> None:
