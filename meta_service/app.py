@@ -52,6 +52,7 @@ from meta_service.domain.wardrobe import Wardrobe
 from meta_service.errors import (
     RebuildingError,
     RefusedError,
+    SessionUnknownError,
     StoreLateError,
     StoreUnavailableError,
     WriteBehindFullError,
@@ -102,6 +103,8 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             answer_s=settings.store_answer_s,
             change_s=settings.store_change_s,
             connections=settings.store_connections,
+            replica_url=settings.store_replica_url,
+            replica_behind_s=settings.store_replica_behind_s,
         )
         wardrobe = Wardrobe(store, cache, time, settings.kinds, settings.catalogue_look_s)
         await wardrobe.begin()
@@ -196,6 +199,7 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
     app.add_exception_handler(StoreUnavailableError, _on_store_unavailable)
     app.add_exception_handler(WriteBehindFullError, _on_full)
     app.add_exception_handler(RebuildingError, _on_rebuilding)
+    app.add_exception_handler(SessionUnknownError, _on_session_unknown)
     for error in CACHE_UNAVAILABLE_ERRORS:
         app.add_exception_handler(error, _on_cache_unavailable)
     return app
@@ -247,6 +251,10 @@ async def _on_full(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_rebuilding(_: Request, error: Exception) -> JSONResponse:
     return _try_again("rebuilding", str(error))
+
+
+async def _on_session_unknown(_: Request, error: Exception) -> JSONResponse:
+    return _try_again("session-unknown", str(error))
 
 
 async def _on_cache_unavailable(_: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@
     │   └── StoreLateError           one connection to it did not answer in time, and was ended
     ├── WriteBehindFullError     too many accepted changes wait for the store
     ├── RebuildingError          the cache is being rebuilt from the store
+    ├── SessionUnknownError      a login of another region that is not known here yet
     ├── SchemaError              the store's schema cannot be changed as asked; the text says what to do
     │   └── SchemaBusyError          a table was not free for ten minutes
     ├── RefusedError             the request cannot be done; each kind has its HTTP status and problem type
@@ -73,6 +74,13 @@ class WriteBehindFullError(MetaError):
 
 class RebuildingError(MetaError):
     """Raised while another process rebuilds what was asked for. Try again in a second."""
+
+
+class SessionUnknownError(MetaError):
+    """Raised for a token of a login in another region that is not known here yet. Try again in a second."""
+
+    def __init__(self) -> None:
+        super().__init__("the login is not known in this region yet: try again")
 
 
 class SchemaError(MetaError):

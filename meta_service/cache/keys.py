@@ -16,6 +16,7 @@ SESSION_ENDS = "{meta}:session-ends"  # stream: players whose session was ended 
 REVOCATIONS = "{meta}:revocations"  # stream: sessions and players to whom no door opens any more
 KICKS = "{meta}:kicks"  # stream: players who are to leave the match they are in, for its game server
 PARTY_CHANGES = "{meta}:party-changes"  # stream: parties that changed while they queued, for the matchmaker
+REGIONS_SEEN = "{meta}:regions-seen"  # up to when (the store's Unix seconds) other regions' changes are here
 WEARABLES = "{meta}:wearables"  # the mark of the newest catalogue that a process has read
 CONSUMER_GROUP = "store"  # consumer group of the write-behind workers
 PLAYER_PREFIX = "{meta}:player:"

@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from meta_service.cache import keys
 from meta_service.cache.cache import Cache, LoadoutFields, LoadoutResult, PlayerRecord
 from meta_service.cache.fill import CacheFiller
 from meta_service.cache.kept_ban import KeptBan
@@ -115,9 +116,13 @@ class Players:
         player = await self.cache.player(player_id) if self.cache.region else None
         if player is not None and player.home_region != self.cache.region:
             try:
-                await self.cache.load(await self.store.load([player_id]), [player_id], now)
+                await self.load_anew([player_id], now)
             except StoreUnavailableError as error:
                 log.warning("store unavailable", reason=str(error))
+
+    async def load_anew(self, player_ids: Sequence[int], now: float) -> None:
+        """Merge what the store has now of players whom the cache may know. Raises StoreUnavailableError."""
+        await self.cache.load(await self.store.load(player_ids), player_ids, now)
 
     async def set_loadout(
         self, player_id: int, change: LoadoutFields, now: float, session_id: str = ""
@@ -168,8 +173,15 @@ class Players:
         """Lease players to a server; two round trips to the cache unless it has lost some of them, or they
         wear what nobody has looked at yet.
 
-        Raises MatchClosedError for a match that was closed, also for one that is closed meanwhile.
+        With several regions one more, and a question to the store where players' home is another region: a
+        match there holds them, too. Raises MatchClosedError for a match that was closed, also for one that is
+        closed meanwhile.
         """
+        if self.cache.region and (guests := await self._guests(player_ids)):
+            try:
+                await self.load_anew(guests, now)
+            except StoreUnavailableError as error:
+                log.warning("store unavailable", reason=str(error))
         if not await self.leases.admit(match_id, player_ids, ttl_s):
             raise _match_closed(match_id)
         answers = await self.leases.check_out(match_id, server, region, now, ttl_s, player_ids)
@@ -248,6 +260,16 @@ class Players:
                 raise
         else:
             await self.leases.close_players(match_id, now, player_ids)
+
+    async def _guests(self, player_ids: Sequence[int]) -> list[int]:
+        """The players among these whose last login was in another region."""
+        pipeline = self.cache.redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hget(keys.player(player_id), "home")
+        homes = await pipeline.execute()
+        return [
+            id_ for id_, home in zip(player_ids, homes, strict=True) if home not in (None, self.cache.region)
+        ]
 
     async def _ensure_not_erased(self, player_id: int) -> None:
         if (await self.cache.live_session(player_id)).state == ERASED:

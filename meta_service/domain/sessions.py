@@ -13,12 +13,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from launchday.clock import Clock
 from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
+from meta_service.cache import keys
 from meta_service.cache.cache import Cache
+from meta_service.cache.kept_ban import KeptBan
 from meta_service.domain.players import Players, banned, ensure_live_session
-from meta_service.errors import SessionEndedError, StoreUnavailableError, session_ended
+from meta_service.errors import SessionEndedError, SessionUnknownError, StoreUnavailableError, session_ended
+
+SPREADS_S = (
+    10.0  # within which a login of another region is in the store, unless that region is cut off from it
+)
+LOOKS_S = (0.0, 0.4, 0.8)  # pauses before each look for it: usually it takes 0.2 s and two round trips
+SUPERSEDED = session_ended("superseded").slug
+SLACK_S = 1.0  # a token says the whole second in which it was issued
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,49 @@ class Sessions:
             with contextlib.suppress(StoreUnavailableError):
                 await self._players.own_profile(caller.player_id, now)
                 live = await self._cache.live_session(caller.player_id)
-        ensure_live_session(caller.session_id, live.session_id, live.state, live.ban, now)
+        await self.ensure_live(caller, live.session_id, live.state, live.ban, now)
         await self.note_use(caller, live.seen, now)
+
+    async def ensure_live(
+        self, caller: Identity, live: str, state: str, ban: KeptBan | None, now: float
+    ) -> None:
+        """Raise as `ensure_live_session`, unless the token's session was opened in another region since.
+
+        Raises SessionUnknownError where that may be, and cannot be found out yet.
+        """
+        try:
+            ensure_live_session(caller.session_id, live, state, ban, now)
+        except SessionEndedError as error:
+            if not await self.was_opened_elsewhere(caller, error, now):
+                raise
+
+    async def was_opened_elsewhere(self, caller: Identity, told: SessionEndedError, now: float) -> bool:
+        """Whether the token's session, of which the cache told that, is the live one by what the store has.
+
+        A player who logs in in one region and goes to another at once is there before the word of it, which
+        takes a second or two. Only a token that was issued after the live session was opened can be that, so
+        devices whose session was superseded do not ask the store. Raises SessionUnknownError, and where the
+        session is another one or has ended SessionEndedError or BannedError.
+        """
+        if not self._cache.region or told.slug != SUPERSEDED:
+            return False
+        issued_at = caller.expires_at - self._access_s
+        opened_ms = await cast(Any, self._cache.redis.hget(keys.player(caller.player_id), "session_opened"))
+        if issued_at < int(opened_ms or 0) / 1000 - SLACK_S:
+            return False
+        for pause_s in LOOKS_S:
+            await self._clock.sleep(pause_s)
+            try:
+                await self._players.load_anew([caller.player_id], now)
+            except StoreUnavailableError as error:
+                raise SessionUnknownError from error
+            live = await self._cache.live_session(caller.player_id)
+            if live.session_id == caller.session_id:
+                ensure_live_session(caller.session_id, live.session_id, live.state, live.ban, now)
+                return True
+            if self._clock.wall() - issued_at > SPREADS_S:
+                return False
+        raise SessionUnknownError
 
     async def note_use(self, caller: Identity, seen: int, now: float) -> None:
         """Note that a token of the caller's generation was used: its predecessor is no longer good.

@@ -6,9 +6,9 @@ import json
 
 from fastapi import APIRouter
 
-from meta_service.cache.cache import LoadoutFields
+from meta_service.cache.cache import LoadoutFields, LoadoutResult
 from meta_service.context import InContext, LimitedPlayer
-from meta_service.domain.players import ensure_live_session
+from meta_service.errors import SessionEndedError
 from meta_service.messages.base import PlayerId
 from meta_service.messages.players import Loadout, LoadoutChange, Profile, Skill
 from meta_service.routes.message_route import FromBody, MessageRoute
@@ -21,7 +21,7 @@ async def profile(caller: LimitedPlayer, context: InContext) -> Profile:
     """Read the caller's profile: the newest accepted values, whether or not they are in the store yet."""
     now = context.clock.now()
     player = await context.players.own_profile(caller.player_id, now)
-    ensure_live_session(caller.session_id, player.session_id, player.session_state, player.ban, now)
+    await context.sessions.ensure_live(caller, player.session_id, player.session_state, player.ban, now)
     await context.sessions.note_use(caller, player.session_seen, now)
     return Profile(
         player_id=PlayerId(player.player_id),
@@ -50,7 +50,16 @@ async def change_loadout(
         settings="" if change.settings is None else json.dumps(change.settings),
     )
     now = context.clock.now()
-    accepted = await context.players.set_loadout(caller.player_id, fields, now, caller.session_id)
+
+    async def accept() -> LoadoutResult:
+        return await context.players.set_loadout(caller.player_id, fields, now, caller.session_id)
+
+    try:
+        accepted = await accept()
+    except SessionEndedError as error:
+        if not await context.sessions.was_opened_elsewhere(caller, error, now):
+            raise
+        accepted = await accept()
     await context.sessions.note_use(caller, accepted.session_seen, now)
     return Loadout(
         skin=accepted.fields.skin,

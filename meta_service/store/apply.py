@@ -215,6 +215,20 @@ RECORDS = f"""
     ) AND player_id NOT IN (SELECT player_id FROM erasures)
 """
 
+# A match holds its players in every region. The others hear of it where it matters: of players whose last
+# login was there. They look for changed accounts, and what they load has the lease, too.
+TELL_HOME = """
+    SELECT account_changed(player_id, $2, $3)
+    FROM (
+        SELECT DISTINCT (player->>0)::bigint AS player_id
+        FROM json_to_recordset($1::json) AS change (players json)
+        CROSS JOIN LATERAL json_array_elements(players) AS player
+    ) AS held JOIN sessions USING (player_id)
+    WHERE sessions.region <> $3 AND player_id NOT IN (SELECT player_id FROM erasures)
+    ORDER BY player_id
+"""
+LEASE_KINDS = ("checkout", "expiry", "close", "commit")
+
 Changes = Mapping[str, Sequence[str]]
 
 
@@ -232,7 +246,11 @@ class ApplyResult:
 
 
 async def apply(
-    connection: asyncpg.Connection, changes: Changes, now: float, seasons: Seasons | None = None
+    connection: asyncpg.Connection,
+    changes: Changes,
+    now: float,
+    seasons: Seasons | None = None,
+    region: str = "",
 ) -> ApplyResult:
     """Apply changes in one transaction.
 
@@ -242,6 +260,7 @@ async def apply(
         changes: JSON texts by kind.
         now: Unix seconds; when the rows were stored, by which other regions find them.
         seasons: the table by whose windows results are summed up; None: the shipped one.
+        region: whose cache accepted the changes; empty: there is but one.
 
     Raises what asyncpg raises, and ValueError for a kind that is not known; then nothing was applied.
     """
@@ -251,6 +270,9 @@ async def apply(
     try:
         await transaction.start()
         applied = await _apply_each(connection, changes, now, windows_of(seasons or shipped()))
+        leases = [text for kind in LEASE_KINDS for text in changes.get(kind, ())]
+        if region and leases:
+            await connection.execute(TELL_HOME, f"[{','.join(leases)}]", now, region)
         await transaction.commit()
     except asyncpg.PostgresError:
         with contextlib.suppress(asyncpg.InterfaceError):  # it ended with the failure

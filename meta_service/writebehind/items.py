@@ -8,12 +8,11 @@ those to whom something was given; what players buy shows in the region that the
 
 from __future__ import annotations
 
-from collections import deque
-
 import asyncpg
 
 from meta_service.cache.cache import Cache
-from meta_service.writebehind.regions import OVERLAP_S, cached_players, load_anew
+from meta_service.writebehind.entries import EntryCursor
+from meta_service.writebehind.regions import cached_players, load_anew
 
 FIRST_LOOK = 100_000  # entries that a worker that starts looks back
 
@@ -30,9 +29,7 @@ class ItemReplicator:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        # Entries become visible some seconds after they got their numbers, so what was the newest one
-        # OVERLAP_S ago is where the next look begins: (Unix seconds, the newest entry then).
-        self._looks: deque[tuple[float, int]] = deque()
+        self._cursor = EntryCursor()
         self._seen: dict[int, int] = {}
 
     async def replicate(self, connection: asyncpg.Connection, now: float) -> int:
@@ -41,15 +38,12 @@ class ItemReplicator:
         Raises asyncpg's and redis-py's errors; then the next call does it again.
         """
         last = await connection.fetchval(_NEWEST)
-        if not self._looks:
-            self._looks.append((now, last - FIRST_LOOK))
-        rows = await connection.fetch(_MOVED, self._looks[0][1], bool(self._cache.region))
+        after = self._cursor.after(now, last - FIRST_LOOK)
+        rows = await connection.fetch(_MOVED, after, bool(self._cache.region))
         newest = {row["player_id"]: row["newest"] for row in rows}
         changed = [id_ for id_, entry in newest.items() if self._seen.get(id_) != entry]
         known = await cached_players(self._cache.redis, changed)
         await load_anew(connection, self._cache, known, now)
-        self._looks.append((now, last))
-        while len(self._looks) > 1 and self._looks[1][0] <= now - OVERLAP_S:
-            self._looks.popleft()
+        self._cursor.looked(now, last)
         self._seen = newest
         return len(known)

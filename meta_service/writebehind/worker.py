@@ -24,7 +24,10 @@ from launchday.resilience.clocks.store_time import StoreTime
 from launchday.seasons import Seasons, shipped
 from meta_service.cache import keys, scripts
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
+from meta_service.domain.blocks import Blocks
 from meta_service.domain.leaderboards import forget_boards, publish
+from meta_service.domain.parties import Parties
+from meta_service.domain.players import Players
 from meta_service.domain.rejected_changes import RejectedChanges
 from meta_service.store.apply import INVALID_CHANGE_ERRORS, STATEMENTS, apply
 from meta_service.store.errors import UNAVAILABLE_ERRORS
@@ -35,6 +38,7 @@ from meta_service.writebehind.expiry import PlayerExpiry
 from meta_service.writebehind.items import ItemReplicator
 from meta_service.writebehind.older_boards import OlderBoards
 from meta_service.writebehind.regions import RegionReplicator
+from meta_service.writebehind.shown_values import ShownValues
 
 MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
 READ_BLOCK_S = 0.5  # how long one read of the stream waits for the first change
@@ -78,10 +82,13 @@ class WriteBehind:
         self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
         self._expiry = PlayerExpiry(self._cache, clock)
         self._seasons = seasons or shipped()
-        self._replicator = RegionReplicator(self._cache, self._seasons)
+        players = Players(self._cache, cast(Any, None), clock)  # who is logged out asks no store,
+        parties = Parties(players, Blocks(players), cast(Any, None), clock)  # and signs nothing
+        self._replicator = RegionReplicator(self._cache, self._seasons, parties.log_out)
         self._older = OlderBoards(redis)
         self._bans = BanReplicator(self._cache)
         self._items = ItemReplicator(self._cache)
+        self._values = ShownValues(self._cache)
         self._store_time = StoreTime(clock)
         self._store_url = store_url
         self._name = name
@@ -142,7 +149,7 @@ class WriteBehind:
                 await self._disconnect()
                 delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
                 self._failures += 1
-                log.warning("write-behind waits", reason=repr(error), retry_in_s=delay_s)
+                log.warning("write-behind waits", reason=store_address.explained(error), retry_in_s=delay_s)
                 await _pause(stop, delay_s)
 
     async def _join_group(self) -> None:
@@ -200,6 +207,8 @@ class WriteBehind:
         if self._cache.region:
             async with deadline.within(self._clock, APPLY_S):
                 await self._replicator.replicate(await self._connected(), await self._stored_at())
+            async with deadline.within(self._clock, APPLY_S):
+                await self._values.replicate(await self._connected(), self._clock.now())
         elif await self._older.are_kept(self._seasons, self._clock.wall()):
             async with deadline.within(self._clock, APPLY_S):
                 await self._replicator.show_records(await self._connected(), await self._stored_at())
@@ -215,7 +224,11 @@ class WriteBehind:
         try:
             async with deadline.within(self._clock, APPLY_S):
                 applied = await apply(
-                    await self._connected(), changes, await self._stored_at(), self._seasons
+                    await self._connected(),
+                    changes,
+                    await self._stored_at(),
+                    self._seasons,
+                    self._cache.region,
                 )
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
