@@ -157,10 +157,13 @@ class Erasures:
         return len(due)
 
     async def _clean_cache(self, player_id: int, left: Any, now: float) -> None:
-        """Take a player out of the region's cache, but for the mark that keeps them away."""
+        """Take a player out of the region's cache, but for the mark that keeps them away.
+
+        The mark comes first: whoever has it joins no party and is invited to none while the rest goes.
+        """
+        await self._players.cache.load(await self._store.load([player_id]), [player_id], now)
         await self._leave_party(player_id, now)
         await self._decline_all(player_id)
-        await self._players.cache.load(await self._store.load([player_id]), [player_id], now)
         pipeline = self._redis.pipeline(transaction=False)
         own = [key(player_id) for key in (keys.friends, keys.blocks, keys.declined, keys.invitations)]
         own += [keys.presence(player_id), keys.name(player_id), keys.party_of(player_id)]

@@ -116,7 +116,10 @@ local function remove(id)
   return changed()
 end
 
-if what == 'create' then
+-- A request that was let in before its player was deleted: nobody would take them out of the party again.
+if (what == 'create' or what == 'accept') and redis.call('HEXISTS', KEYS[4], 'erased') == 1 then
+  return {'unknown-player', {}}
+elseif what == 'create' then
   if current_party() then
     return {'in-a-party', {}}
   end

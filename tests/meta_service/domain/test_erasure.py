@@ -16,7 +16,7 @@ from meta_service.cache import keys, ranking
 from meta_service.client import MetaClient, ProgressCache, RatingCache, Session
 from meta_service.domain import accounts, erasure, export
 from meta_service.domain.leaderboards import BOARDS, publish
-from meta_service.errors import StoreUnavailableError, UnknownPlayerError
+from meta_service.errors import PartyError, StoreUnavailableError, UnknownPlayerError
 from meta_service.store.erase import DELETED, PSEUDONYMOUS
 from meta_service.store.season_sums import SeasonRecord
 from meta_service.writebehind.erasures import LeftErasures
@@ -215,6 +215,28 @@ async def test_money_that_moves_beside_a_deletion_stays_in_one_book(
     await moving.commit()
     assert (await deleting).deleted
     assert await books(store) == [0, 0, 0]
+
+
+async def test_who_is_being_deleted_comes_into_no_party(
+    backend: Backend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login, friend = await backend.login(), await backend.login()
+    context, id_ = backend.app.state.context, login.player_id
+    party = await backend.client.create_party(friend.session_token)
+    await backend.client.invite_to_party(friend.session_token, id_)
+    leave = context.erasures._leave_party
+
+    async def with_late_requests(player_id: int, now: float) -> None:
+        """What was let in before the deletion comes to its step now."""
+        await leave(player_id, now)
+        for late in (context.parties.create(id_, 4, now), context.parties.accept(id_, party.party_id, now)):
+            with pytest.raises(PartyError):
+                await late
+
+    monkeypatch.setattr(context.erasures, "_leave_party", with_late_requests)
+    assert (await backend.client.delete_account(login.session_token)).finished
+    assert [key async for key in redis.scan_iter(f"{keys.PARTY_PREFIX}*")] == [keys.party(party.party_id)]
+    assert not await redis.hexists(keys.party(party.party_id), f"m:{id_}")
 
 
 async def test_what_is_written_after_a_deletion_brings_nothing_back(
