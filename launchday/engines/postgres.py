@@ -76,14 +76,7 @@ class Postgres(EmbeddedServer):
         if not (self.folder / "PG_VERSION").exists():
             self._make_data_folder()
         remove_foreign_lock(self.folder)
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "max_connections": "100",
-            "shared_buffers": "128MB",
-            "jit": "off",  # our statements are short; compiling them costs more than it saves
-            "max_wal_size": "1GB",
-        }
+        options = self.options()
         argv = [str(self.program()), "-D", str(self.folder), "-p", str(self.port)]
         for name, value in options.items():
             argv += ["-c", f"{name}={value}"]
@@ -98,6 +91,17 @@ class Postgres(EmbeddedServer):
             death_signal=signal.SIGQUIT,
             prepare=become_unprivileged,
         )
+
+    def options(self) -> dict[str, str]:
+        """What it is started with, beside its folder and port."""
+        return {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "100",
+            "shared_buffers": "128MB",
+            "jit": "off",  # our statements are short; compiling them costs more than it saves
+            "max_wal_size": "1GB",
+        }
 
     def stop(self) -> None:
         """End the server with a fast shutdown (SIGINT: sessions are cut, data is flushed)."""
@@ -122,7 +126,14 @@ class Postgres(EmbeddedServer):
         if os.geteuid() == 0 and not _user_namespaces_work():
             os.chown(self.folder, _nobody(), _nobody())
         made_in = self.folder / MAKING
-        argv = [str(self.program().parent / "initdb"), "-D", str(made_in), "-U", USER]
+        self.make_cluster(made_in)
+        for name in sorted(os.listdir(made_in), key=lambda name: name == "PG_VERSION"):
+            (made_in / name).rename(self.folder / name)
+        made_in.rmdir()
+
+    def make_cluster(self, folder: Path) -> None:
+        """Make the files of a new cluster in a folder that is not there yet. Raises EngineError."""
+        argv = [str(self.program().parent / "initdb"), "-D", str(folder), "-U", USER]
         argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-c", SHARED_MEMORY]
         with self.log.open("ab") as output:
             said_before = output.tell()
@@ -136,9 +147,6 @@ class Postgres(EmbeddedServer):
             )
         if made.returncode != 0:
             raise EngineError(self._why_not_made(made.returncode, said_before))
-        for name in sorted(os.listdir(made_in), key=lambda name: name == "PG_VERSION"):
-            (made_in / name).rename(self.folder / name)
-        made_in.rmdir()
 
     def _why_not_made(self, code: int, said_before: int) -> str:
         cause = why_ended(self.log, said_before)

@@ -91,7 +91,8 @@ def without_secrets(url: str) -> str:
 def explained(error: BaseException) -> str:
     """What asyncpg raised, in one line, and what to set where it is a pooler that was not told of."""
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if _LOST_STATEMENT.search(said):
+    if _LOST_STATEMENT.search(said):  # asyncpg's own hint, a paragraph, is for programmers
+        said = said.partition(" HINT:")[0]
         return f"{said}: a pooler in transaction mode is in between: {POOLER_REMEDY}"
     return said
 
