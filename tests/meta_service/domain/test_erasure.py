@@ -229,9 +229,10 @@ async def test_who_is_being_deleted_comes_into_no_party(
     async def with_late_requests(player_id: int, now: float) -> None:
         """What was let in before the deletion comes to its step now."""
         await leave(player_id, now)
-        for late in (context.parties.create(id_, 4, now), context.parties.accept(id_, party.party_id, now)):
-            with pytest.raises(PartyError):
-                await late
+        with pytest.raises(PartyError):
+            await context.parties.create(id_, 4, now)
+        with pytest.raises(PartyError):
+            await context.parties.accept(id_, party.party_id, now)
 
     monkeypatch.setattr(context.erasures, "_leave_party", with_late_requests)
     assert (await backend.client.delete_account(login.session_token)).finished

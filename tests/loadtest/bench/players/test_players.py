@@ -1,9 +1,11 @@
-"""Random lives end in a clean audit, and the audit catches what is planted, each rule its own fault."""
+"""Random lives with lost answers end in a clean audit; of what is planted, each rule finds its own fault."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -15,8 +17,10 @@ from loadtest.bench.players.players import gather, judge
 from loadtest.bench.players.random_lives import RandomLives
 from loadtest.bench.players.world import players_world
 from loadtest.chaos.operation_log import Operation, OperationLog, read_operations
+from meta_service.client import MetaUnavailableError
 
 OPERATIONS = 600
+LOST = 0.05  # of the answers
 
 # What is planted in the store, past its guards, by the rule that is to notice.
 PLANTED = {
@@ -78,6 +82,9 @@ def test_a_login_is_wrong_where_no_end_of_the_ban_may_have_come_before_it(
 async def _live_and_plant(folder: Path) -> None:
     log = folder / "operations.jsonl"
     async with players_world(folder) as made:
+        losing = Random(3)
+        for client in (*made.services, *made.operators):
+            client.call = _losing(client.call, losing)  # type: ignore[method-assign]
         with OperationLog(log) as written:
             await RandomLives(made, written, seed=3).run(OPERATIONS)
         operations = read_operations(log)
@@ -113,6 +120,18 @@ async def _live_and_plant(folder: Path) -> None:
     missed = [rule for rule, its_lines in found.items() if not its_lines]
     assert missed == []
     assert {rule.__name__ for rule in AT_THE_END} - found.keys() <= wrong_of
+
+
+def _losing(call: Callable[..., Awaitable[Any]], random: Random) -> Any:
+    """The call, of which some answers are lost; what was asked is done."""
+
+    async def lossy(*arguments: Any, **more: Any) -> Any:
+        answer = await call(*arguments, **more)
+        if random.random() < LOST:
+            raise MetaUnavailableError("planted: the answer was lost")
+        return answer
+
+    return lossy
 
 
 async def _planted(evidence: PlayersEvidence, statement: str, victim: int) -> list[str]:
