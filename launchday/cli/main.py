@@ -16,6 +16,7 @@ from rich.text import Text
 
 from launchday import __version__, outputs, startup
 from launchday.cli import fleet, flooding, keys, player, simulating, writebehind
+from launchday.cli.backups import commands as backups
 from launchday.cli.inputs import (
     USAGE_ERROR,
     CommandError,
@@ -48,6 +49,8 @@ for command in (
     flooding.compare,
     simulating.simulate,
     simulating.sweep,
+    backups.backup,
+    backups.restore,
 ):
     app.command()(command)
 app.add_typer(fleet.app)

@@ -11,6 +11,10 @@ from launchday.resilience import store_address
 HEAD = "r0023_growth"
 """The newest step of the schema; a test compares it with the migrations."""
 
+GUARD = "launchday_restoring"
+"""A table that is there while a restore is not done: what players had changed last is not in the store
+yet."""
+
 _NUMBER = re.compile(r"r(\d{4})")
 
 
@@ -23,13 +27,18 @@ async def schema_fault(store_url: str) -> str | None:
     """
     connection = await store_address.connect(store_url)
     try:
-        version = await connection.fetchval(
-            "SELECT version_num FROM alembic_version", timeout=store_address.CONNECT_S
-        )
+        version, restoring = await connection.fetchrow(
+            "SELECT version_num, to_regclass($1) FROM alembic_version", GUARD, timeout=store_address.CONNECT_S
+        ) or (None, None)
     except asyncpg.UndefinedTableError:
-        version = None
+        version = restoring = None
     finally:
         connection.terminate()
+    if restoring is not None:
+        return (
+            "the store's restore was cut short, it has not all that was saved: "
+            "run launchday restore DIR again"
+        )
     if version is not None and _number(version) >= _number(HEAD):
         return None
     return (
