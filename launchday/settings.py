@@ -67,16 +67,16 @@ class Settings(BaseSettings):
         ge=0,
         le=10,
         description=(
-            "Replicas of the cache that must have a change before it is acknowledged; with fewer the answer is "
-            "503, and the request is repeated. 0: an acknowledged change may be lost with its primary, see "
-            "docs/operating.md."
+            "Replicas of the cache that must have a change before it is acknowledged; with fewer the answer "
+            "is 503, and the request is repeated. 0: an acknowledged change may be lost with its primary, "
+            "see docs/operating.md."
         ),
     )
     cache_wait_ms: int = Field(
         500,
         ge=1,
         le=1500,
-        description="Milliseconds that those replicas may take, cache_wait_replicas above 0.",
+        description="Milliseconds that those replicas may take, where cache_wait_replicas is above 0.",
     )
     store_url: str = Field(
         "",

@@ -17,7 +17,9 @@ import pytest
 from launchday.engines import apache_kafka
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
-OPTIONAL = frozenset({"apache-kafka", "chromium", "kcat", "nginx", "openssl", "tour", "tshark"})
+OPTIONAL = frozenset(
+    {"apache-kafka", "chromium", "kcat", "nginx", "openssl", "pgbouncer", "redis-server", "tour", "tshark"}
+)
 UNKNOWN = sorted(REQUIRED - OPTIONAL)
 
 
@@ -47,6 +49,9 @@ def _missing(what: str) -> str:
         case "nginx":
             found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
             return "" if found else "nginx is not installed"
+        case "pgbouncer":
+            found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+            return "" if found else "pgbouncer is not installed: no pooler is stood in between"
         case "tshark":
             return "" if _may_capture() else "tshark is not installed, or may not listen on the loopback"
         case "chromium":
@@ -54,6 +59,8 @@ def _missing(what: str) -> str:
         case "openssl":
             found = shutil.which("openssl")
             return "" if found else "openssl is not installed: there are no certificates to test with"
+        case "redis-server":
+            return "" if shutil.which("redis-server") else "redis-server is not installed: nothing has TLS"
         case "tour":
             return (
                 "the whole tour takes more than a minute: LAUNCHDAY_TEST_REQUIRE=tour plays it, as "

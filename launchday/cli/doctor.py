@@ -17,14 +17,17 @@ from rich.text import Text
 
 from launchday import kernel_cache
 from launchday.cli.doctor_admission import admission_rows, admission_table
-from launchday.cli.doctor_engines import engine_faults
+from launchday.cli.doctor_engines import engine_faults, faults_of_bus
 from launchday.cli.doctor_limits import few_descriptors, limits, limits_table
+from launchday.clock import SystemClock
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.identity.of_settings import why_no_keys
 from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
 from launchday.launcher.services import SERVICES
-from launchday.settings import Settings, env_name
+from launchday.resilience.bus import Bus
+from launchday.resilience.store_address import without_secrets
+from launchday.settings import Settings, SettingsError, env_name
 from launchday.terminal import Terminal, table
 
 PACKAGES = (
@@ -39,6 +42,8 @@ PACKAGES = (
     "protobuf",
     "locust",
 )
+
+_EMPTY_SECRETS = {"kafka_password": ""}  # the others are made up where none is given
 
 
 def examine(settings: Settings) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
         "limits": limits(settings),
         "admission": admission_rows(settings),
-        "settings": {name: _shown(getattr(settings, name)) for name in type(settings).model_fields},
+        "settings": {name: _shown(name, getattr(settings, name)) for name in type(settings).model_fields},
         "missing": missing,
         "fit": not any(fault["refuse"] for engine in engines for fault in engine["faults"]),
     }
@@ -104,17 +109,26 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, Any
         "faults": [],
     }
     if given := getattr(settings, part.setting):
-        version, problem = asyncio.run(probe(part.role, given))
+        try:
+            bus = Bus.of(settings, SystemClock()) if part.role == "bus" else None
+            version, problem = asyncio.run(probe(part.role, given, bus))
+        except SettingsError as error:
+            bus, version, problem = None, "", str(error)
         return found | {
             "name": "yours",
             "embedded": False,
-            "address": given,
+            "address": without_secrets(given),
             "version": version,
             "missing": problem,
             "faults": []
             if problem
             else [
-                asdict(fault) for fault in engine_faults(part.role, given, settings.rules, settings.seasons)
+                asdict(fault)
+                for fault in (
+                    faults_of_bus(bus, settings.topic_prefix)
+                    if bus is not None
+                    else engine_faults(part.role, given, settings.rules, settings.seasons, settings)
+                )
             ],
         }
     addresses = [
@@ -178,7 +192,7 @@ def _version(package: str) -> str:
         return ""
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
-        return "(set)" if value.get_secret_value() else "(made up at each start)"
-    return str(value)
+        return "(set)" if value.get_secret_value() else _EMPTY_SECRETS.get(name, "(made up at each start)")
+    return without_secrets(value) if isinstance(value, str) and "://" in value else str(value)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
-from launchday.resilience.cache_checks import cache_faults
+from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus
+from launchday.resilience.cache_checks import faults_at
 from launchday.resilience.requirements import Fault
-from launchday.resilience.sockets import redis_client
+from launchday.resilience.store_checks import connections_of, store_faults
+from launchday.settings import Settings
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.version import schema_fault
 
 
-def engine_faults(role: str, address: str, rules: str = "", seasons: str = "") -> list[Fault]:
+def engine_faults(
+    role: str, address: str, rules: str = "", seasons: str = "", settings: Settings | None = None
+) -> list[Fault]:
     """Ask an engine whether it fits.
 
     Args:
@@ -20,12 +25,35 @@ def engine_faults(role: str, address: str, rules: str = "", seasons: str = "") -
         address: as in the setting of that role.
         rules: the setting rules.
         seasons: the setting seasons.
+        settings: have the further addresses of a store, and the sizes of pools; None: the defaults.
 
     Returns:
         What is wrong; empty where nothing is, or where it does not answer any more.
     """
-    found = asyncio.run(_ask(role, address))
-    return found if found or role != "store" else _faults_of_rules(address, rules, seasons)
+    if role == "store":
+        found = asyncio.run(_ask_store(address, settings or Settings()))
+        refused = any(fault.refuse for fault in found)
+        return found if refused else [*found, *_faults_of_rules(address, rules, seasons)]
+    return asyncio.run(_ask(role, address))
+
+
+def faults_of_bus(bus: Bus, prefix: str) -> list[Fault]:
+    """Ask Kafka whether it fits.
+
+    Args:
+        bus: where it is, and how to speak to it.
+        prefix: first part of the topics' names.
+
+    Returns:
+        What is wrong for any of our services; empty where nothing is, or where it does not answer any more.
+    """
+    from rewards.events import EventsError
+    from rewards.events.bus_checks import bus_faults
+
+    try:
+        return asyncio.run(bus_faults(bus, prefix))
+    except EventsError:
+        return []
 
 
 async def _ask(role: str, address: str) -> list[Fault]:
@@ -33,19 +61,26 @@ async def _ask(role: str, address: str) -> list[Fault]:
 
     if role == "cache":
         try:
-            async with redis_client(address, connections=1) as cache:
-                return await cache_faults(cache)
+            return await faults_at(address)
         except (RedisError, OSError):
             return []
-    if role == "store":
-        try:
-            said = await schema_fault(address)
-        except UNAVAILABLE_ERRORS:
-            return []
-        if said is not None:
-            text, _, remedy = said.rpartition(": ")
-            return [Fault(True, text, remedy)]
     return []
+
+
+async def _ask_store(address: str, settings: Settings) -> list[Fault]:
+    found: list[Fault] = []
+    try:
+        found += await store_faults(
+            address,
+            direct_url=settings.store_direct_url,
+            replica_url=settings.store_replica_url,
+            connections=connections_of(settings),
+            now_s=SystemClock().wall(),
+        )
+        said = await schema_fault(settings.store_direct_url or address)
+    except UNAVAILABLE_ERRORS:
+        return found
+    return found if said is None else [*found, Fault(True, *_split(said))]
 
 
 def _faults_of_rules(address: str, rules: str, seasons: str) -> list[Fault]:

@@ -18,6 +18,7 @@ import typer
 
 from launchday.cli.inputs import USAGE_ERROR, read_settings
 from launchday.engines.stack import running_engines
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, fail, show_error, table
 
@@ -147,7 +148,7 @@ def _run(cache: str, work: Callable[[RejectedChanges, Settings], Awaitable[T]]) 
     try:
         return asyncio.run(within())
     except (RedisError, OSError) as error:
-        fail(f"the cache at {address} cannot be asked: {error}")
+        fail(f"the cache at {without_secrets(address)} cannot be asked: {error}")
 
 
 def _select(found: Sequence[RejectedChange], entries: Sequence[str]) -> list[RejectedChange]:

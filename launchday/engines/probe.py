@@ -4,38 +4,47 @@ from __future__ import annotations
 
 import asyncio
 
+from launchday.resilience.bus import Bus
+
 # The clients are imported inside the functions: together they cost 0.2 s, and most commands ask no engine.
 
 PROBE_S = 3.0
+LOGIN_S = 25.0  # of a Kafka with a login: the command that prints its token may take a while
 
 
-async def probe(role: str, address: str) -> tuple[str, str]:
+async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, str]:
     """Ask a server for its version.
 
     Args:
         role: "cache", "store" or "bus".
         address: as in the setting of that role.
+        bus: of the role "bus": how to speak to it; None: in the clear, without a login.
 
     Returns:
-        The version, and an empty string; where the server does not answer within 3 s, an empty string and the
-        reason in one line.
+        The version, and an empty string; where the server does not answer within 3 s (Kafka with a login: 25),
+        an empty string and the reason in one line, without the address's passwords.
     """
     import asyncpg
     from redis.exceptions import RedisError
 
+    from launchday.resilience import store_address, store_checks
+
     try:
-        async with asyncio.timeout(PROBE_S):
+        async with asyncio.timeout(PROBE_S if bus is None or not bus.mechanism else LOGIN_S):
             match role:
                 case "cache":
                     return await _cache_version(address), ""
                 case "store":
                     return await _store_version(address), ""
                 case _:
-                    await _reach_a_broker(address)
+                    await _reach_a_broker(bus or Bus(address))
                     return "answers", ""  # Kafka's protocol does not tell the broker's version
     except (OSError, TimeoutError, ValueError, RedisError, asyncpg.PostgresError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        return "", f"the {role} at {address} cannot be reached: {said}"
+        said = await _why_no_cache(address, error) if role == "cache" else ""
+        if role == "store" and (fault := store_checks.refusal(error, address)) is not None:
+            said = str(fault)
+        said = said or " ".join(str(error).split()) or type(error).__name__
+        return "", f"the {role} at {store_address.without_secrets(address)} cannot be reached: {said}"
 
 
 async def unfit(role: str, address: str) -> str | None:
@@ -48,16 +57,27 @@ async def unfit(role: str, address: str) -> str | None:
         return None
     from redis.exceptions import RedisError
 
-    from launchday.resilience import cache_checks, sockets
+    from launchday.resilience import cache_checks
 
     try:
-        async with sockets.redis_client(address, connections=1, answer_s=PROBE_S) as cache:
-            await cache_checks.require(cache)
+        await cache_checks.require_at(address, PROBE_S)
     except cache_checks.UnfitCacheError as error:
         return str(error)
     except (RedisError, OSError):
         return None
     return None
+
+
+async def _why_no_cache(address: str, error: BaseException) -> str:
+    """What has to be typed, where something answers at that address; empty otherwise."""
+    from launchday.resilience.cache_address import CacheAddress
+    from launchday.resilience.cache_diagnosis import why_not
+
+    try:
+        fault = await why_not(CacheAddress.of(address), error)
+    except ValueError:
+        return ""
+    return str(fault) if fault else ""
 
 
 async def _cache_version(address: str) -> str:
@@ -78,16 +98,9 @@ async def _store_version(address: str) -> str:
         store.terminate()  # to close it in good order would be to wait for a store that may not answer
 
 
-async def _reach_a_broker(bootstrap: str) -> None:
-    """Connect to the first of the addresses that answers, as a client would; raises the last one's error."""
-    failure: Exception = ValueError("no address is given")
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except (OSError, ValueError) as error:
-            failure = error
-            continue
-        writer.close()
-        return
-    raise failure
+async def _reach_a_broker(bus: Bus) -> None:
+    """Connect and log in as a client does. Raises ConnectionError, whose text says what to set."""
+    from launchday.resilience.bus_handshake import why_not
+
+    if (reason := await why_not(bus)) is not None:
+        raise ConnectionError(reason)

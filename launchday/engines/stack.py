@@ -16,8 +16,11 @@ import psutil
 from pydantic import SecretStr
 
 from launchday import folders
+from launchday.clock import SystemClock
 from launchday.engines import ApacheKafka, Broker, EmbeddedServer, EngineError, Postgres, Valkey
 from launchday.engines.probe import probe, unfit
+from launchday.resilience.bus import Bus
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import Settings, env_name
 
 RUNNING_FILE = "engines.json"
@@ -82,7 +85,7 @@ class EngineStack:
             for part in engine_roles(self.settings):
                 given = getattr(self.settings, part.setting)
                 if given:
-                    progress(f"{part.role}: {given} (from {env_name(part.setting)})")
+                    progress(f"{part.role}: {without_secrets(given)} (from {env_name(part.setting)})")
                     continue
                 filled[part.setting] = self._start_embedded(part)
                 progress(f"{part.role}: {part.embedded.name} on port {self.servers[part.role].port}")
@@ -123,11 +126,16 @@ class EngineStack:
         """
         for part in engine_roles(self.settings):
             if given := getattr(self.settings, part.setting):
-                _, problem = asyncio.run(probe(part.role, given))
+                bus = Bus.of(self.settings, SystemClock()) if part.role == "bus" else None
+                _, problem = asyncio.run(probe(part.role, given, bus))
                 if problem:
                     raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
                 if reason := asyncio.run(unfit(part.role, given)):
-                    raise EngineError(f"{given}: {reason}")
+                    raise EngineError(f"{without_secrets(given)}: {reason}")
+            elif part.role == "bus" and self.settings.kafka_security != "plaintext":
+                raise EngineError(
+                    f"{env_name('kafka_security')} is for a Kafka of yours: set {env_name(part.setting)}"
+                )
 
     def write_running_file(self) -> None:
         """Write what runs where into `RUNNING_FILE`, for ``launchday doctor``."""

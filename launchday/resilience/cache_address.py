@@ -20,8 +20,6 @@ SCHEMES = {
     for kind in ("", "+cluster", "+sentinel")
 }
 PORTS = {"node": 6379, "cluster": 6379, "sentinel": 26379}
-HIDDEN = "***"
-SECRET_PARAMETERS = ("password", "sentinel_password", "ssl_password")
 DEFAULT_WAIT_MS = 500
 
 
@@ -63,6 +61,7 @@ class CacheAddress:
                 "an address of a cache begins with redis://, rediss://, redis+cluster:// or redis+sentinel://"
             )
         kind, tls = SCHEMES[parts.scheme]
+        kind_end = "" if kind == "node" else f"+{kind}"
         login, at, places = parts.netloc.rpartition("@")
         hosts = tuple(_place(place, PORTS[kind]) for place in places.split(",") if place)
         if not hosts or (kind == "node" and len(hosts) > 1):
@@ -77,6 +76,8 @@ class CacheAddress:
         if kind == "cluster" and database not in ("", "0"):
             raise ValueError(f"a cluster has one database: leave /{database} out")
         query = dict(parse_qsl(parts.query))
+        if not tls and (named := [each for each in query if each.startswith("ssl_")]):
+            raise ValueError(f"{named[0]} is for TLS, and {parts.scheme}:// is without: rediss{kind_end}://…")
         own = {
             "password_file": query.pop("password_file", ""),
             "wait_replicas": _number(query, "wait_replicas", 0),
@@ -111,31 +112,30 @@ class CacheAddress:
         return found
 
 
-def shown(url: str) -> str:
-    """An address of any engine as it may be shown: ``***`` in place of what is secret in it."""
-    try:
-        parts = urlsplit(url)
-        login, at, places = parts.netloc.rpartition("@")
-    except ValueError:
-        return HIDDEN
-    user, colon, _ = login.partition(":")
-    query = parts.query
-    if query:
-        pairs = [(name, HIDDEN if _is_secret(name) else value) for name, value in parse_qsl(query, True)]
-        query = urlencode(pairs, safe="/*:,")
-    place = f"{user}{colon and ':' + HIDDEN}{at}{places}"
-    return urlunsplit((parts.scheme, place, parts.path, query, ""))
+SETTINGS = {
+    "cache_password_file": "password_file",
+    "cache_ca": "ssl_ca_certs",
+    "cache_certificate": "ssl_certfile",
+    "cache_certificate_key": "ssl_keyfile",
+    "cache_wait_replicas": "wait_replicas",
+    "cache_wait_ms": "wait_ms",
+}
+"""Settings to the parameters of an address."""
+
+
+def parameters(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What settings add to the address of a cache; {} where it is complete."""
+    found = {SETTINGS[name]: str(settings[name]) for name in SETTINGS if settings.get(name)}
+    if found.get("wait_replicas", "0") == "0":
+        found = {name: value for name, value in found.items() if not name.startswith("wait")}
+    return found
 
 
 def completed(url: str, more: Mapping[str, str]) -> str:
-    """The address with parameters that it does not have yet; those that are empty are left out."""
+    """The address with parameters, but for those that it has already."""
     parts = urlsplit(url)
-    query = {name: value for name, value in more.items() if value} | dict(parse_qsl(parts.query, True))
+    query = {**more, **dict(parse_qsl(parts.query, True))}
     return urlunsplit(parts._replace(query=urlencode(query, safe="/")))
-
-
-def _is_secret(name: str) -> bool:
-    return name in SECRET_PARAMETERS or (name.endswith("password") and not name.endswith("file"))
 
 
 def _place(text: str, port: int) -> tuple[str, int]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
-from redis.exceptions import ExecAbortError, RedisError, ResponseError
+from redis.exceptions import AskError, ExecAbortError, RedisError, ResponseError, TryAgainError
 
 from launchday.resilience import cache_commands
-from launchday.resilience.cache_replicas import NOBODY, Replicas
+from launchday.resilience.cache_replicas import NOBODY, Replicas, mark
 
 ASKING = b"*1\r\n$6\r\nASKING\r\n"
 NO_SCRIPTS: Mapping[str, str] = {}
+
+
+@dataclass
+class NodeState:
+    """What a client knows of its node.
+
+    Attributes:
+        replicas: that must have what was changed.
+        loaded: hashes of scripts that the node has, as far as pipelines know.
+        marked: the key of a mark that it took, see `cache_replicas`.
+    """
+
+    replicas: Replicas = NOBODY
+    loaded: set[str] = field(default_factory=set)
+    marked: bytes | None = None
 
 
 class UnsentError(Exception):
@@ -139,12 +155,18 @@ class Transaction:
 
 
 async def converse(
-    client: Redis, calls: Sequence[Call], scripts: Mapping[str, str] = NO_SCRIPTS, *, asking: bool = False
+    client: Redis,
+    state: NodeState,
+    calls: Sequence[Call],
+    scripts: Mapping[str, str] = NO_SCRIPTS,
+    *,
+    asking: bool = False,
 ) -> list[Any]:
     """Make calls on one connection of a node, in one round trip; return an answer each.
 
     Args:
-        client: of the node; a `BoundedRedis` also says how many replicas must have what changed.
+        client: of the node.
+        state: the node's.
         calls: in order.
         scripts: hash to text; the node is given those of the calls that it lacks, as far as is known.
         asking: the node does not own the keys' slots yet.
@@ -154,10 +176,9 @@ async def converse(
         TooFewReplicasError: everything was done, and replicas lack it; and redis-py's errors where the
             connection fails. It is ended then, for answers are unread.
     """
-    replicas: Replicas = getattr(client, "replicas", NOBODY)
-    loaded: set[str] = getattr(client, "loaded", set())
-    lacking = {each for call in calls for each in call.hashes() if each in scripts and each not in loaded}
-    changed = next((call for call in calls if call.changes), None) if replicas else None
+    hashes = {each for call in calls for each in call.hashes() if each in scripts}
+    lacking = hashes - state.loaded
+    changed = next((call for call in calls if call.changes), None) if state.replicas else None
     pool = client.connection_pool
     try:
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -172,7 +193,7 @@ async def converse(
                 parts.append(ASKING)
             parts.extend(call.write(connection))
         if changed is not None:
-            parts.append((ASKING if asking else b"") + replicas.packed(changed.key))
+            parts.append((ASKING if asking else b"") + state.replicas.packed(changed.key))
         await connection.send_packed_command(b"".join(parts))
         given = [await read(connection) for _ in lacking]
         found = []
@@ -188,10 +209,32 @@ async def converse(
         raise
     finally:
         await pool.release(connection)
-    loaded.update(each for each, answer in zip(lacking, given, strict=True) if not is_error(answer))
-    if waited and not all(map(is_error, found)):
-        replicas.check(*waited)
+    state.loaded.update(each for each, answer in zip(lacking, given, strict=True) if not is_error(answer))
+    if changed is not None and not all(map(is_error, found)):
+        await _check(client, state, changed.key, waited)
     return found
+
+
+async def _check(client: Redis, state: NodeState, key: Any, waited: Sequence[Any]) -> None:
+    """Raise TooFewReplicasError where replicas lack what a node has done.
+
+    A mark whose slot is just being moved is refused, while the change itself was made: then the mark of
+    another slot does as well, for WAIT asks about all that the node has written.
+    """
+    last = state.marked
+    if isinstance(waited[0], AskError | TryAgainError) and last not in (None, mark(key)):
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command(state.replicas.packed(last))
+            waited = [await read(connection), await read(connection)]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await client.connection_pool.release(connection)
+    elif not is_error(waited[0]):
+        state.marked = mark(key)
+    state.replicas.check(*waited)
 
 
 async def read(connection: Any) -> Any:

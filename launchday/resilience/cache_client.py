@@ -28,6 +28,7 @@ from launchday.resilience.cache_calls import (
     NO_SCRIPTS,
     Call,
     Command,
+    NodeState,
     Packed,
     Transaction,
     UnsentError,
@@ -49,6 +50,11 @@ class LiveConnection(Connection):
     def is_connected(self) -> bool:
         """Whether a command may be sent on it."""
         return self._reader is not None and self._writer is not None and not self._writer.is_closing()
+
+    async def disconnect(self, *args: Any, **options: Any) -> None:
+        """As redis-py's; of one whose transport has ended nothing is kept either."""
+        await super().disconnect(*args, **options)
+        self._reader = self._writer = None
 
 
 class LiveTlsConnection(LiveConnection, SSLConnection):
@@ -75,15 +81,14 @@ class BoundedRedis(Redis):
         super().__init__(connection_pool=pool)
         pool.connection_class = LIVE.get(pool.connection_class, pool.connection_class)
         self.auto_close_connection_pool = True  # as Redis.from_pool does: the pool is this client's alone
-        self.replicas = replicas
-        self.loaded: set[str] = set()  # hashes of scripts that the node has, as far as pipelines know
+        self.state = NodeState(replicas)
         self._clock = clock
         self._total_s = total_s
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raises redis-py's TimeoutError when the time is over."""
         async with self.bounded():
-            if not self.replicas or not cache_commands.changes(args):
+            if not self.state.replicas or not cache_commands.changes(args):
                 return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
             (answer,) = await self._converse([Command(args, options)])
         if isinstance(answer, Exception):
@@ -101,13 +106,13 @@ class BoundedRedis(Redis):
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """As redis-py's; all of the pipeline has the time of one command."""
-        if self.replicas:
+        if self.state.replicas:
             return CallsPipeline(self, transaction, shard_hint)
         return _BoundedPipeline(self, transaction, shard_hint)
 
     async def _converse(self, calls: Sequence[Call], scripts: Mapping[str, str] = NO_SCRIPTS) -> list[Any]:
         try:
-            return await converse(self, calls, scripts)
+            return await converse(self, self.state, calls, scripts)
         except UnsentError as unsent:
             raise unsent.reason from None
 
@@ -122,7 +127,7 @@ class BoundedRedis(Redis):
         """
         answers = await self._converse(calls, scripts)
         if lacking := [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]:
-            self.loaded.clear()
+            self.state.loaded.clear()
             again = await self._converse([calls[at] for at in lacking], scripts)
             for at, answer in zip(lacking, again, strict=True):
                 answers[at] = answer
@@ -187,7 +192,7 @@ async def send_packed(redis: Redis, commands: Sequence[tuple[str, bytes]]) -> li
         return []
     calls = [Packed(key, packed) for key, packed in commands]
     if not isinstance(redis, BoundedRedis):
-        return await converse(redis, calls)
+        return await converse(redis, NodeState(), calls)
     async with redis.bounded():
         return await redis.ask(calls)
 
@@ -204,6 +209,16 @@ async def each_primary(redis: Redis) -> list[Redis]:
     from launchday.resilience.cache_cluster import ClusterRedis
 
     return list(await redis.primaries()) if isinstance(redis, ClusterRedis) else [redis]
+
+
+async def node_of(redis: Redis, key: str) -> BoundedRedis:
+    """The client of the node that has a key. Do not close it."""
+    from launchday.resilience.cache_cluster import ClusterRedis
+
+    if isinstance(redis, ClusterRedis):
+        return await redis.node_of(key)
+    assert isinstance(redis, BoundedRedis)
+    return redis
 
 
 async def drop_idle(redis: Redis) -> None:

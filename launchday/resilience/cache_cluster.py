@@ -64,7 +64,7 @@ class Node:
     async def ask(self, calls: Sequence[Call], scripts: Mapping[str, str], *, asking: bool) -> list[Any]:
         """As `cache_calls.converse`, but what it raises is the answer of each."""
         try:
-            answers = await converse(self.client, calls, scripts, asking=asking)
+            answers = await converse(self.client, self.client.state, calls, scripts, asking=asking)
         except (UnsentError, RedisError, OSError) as error:
             self.failed = not isinstance(error, TooFewReplicasError)
             return [error] * len(calls)
@@ -132,6 +132,10 @@ class ClusterRedis(BoundedRedis):
             raise AwayError("no node of the cache's cluster has keys: see CLUSTER INFO")
         return list(owners.values())
 
+    async def node_of(self, key: str | bytes) -> BoundedRedis:
+        """The client of the node that has a key."""
+        return (await self._owner(key_slot(_bytes(key)))).client
+
     async def ask(self, calls: Sequence[Call], scripts: Mapping[str, str] = NO_SCRIPTS) -> list[Any]:
         """As of `BoundedRedis`: one round trip a node, and more where nodes redirect."""
         slots = _slots_of(calls)
@@ -150,7 +154,7 @@ class ClusterRedis(BoundedRedis):
                 elif isinstance(answer, TryAgainError | ClusterDownError):
                     todo[at], put_off = None, True
                 elif isinstance(answer, NoScriptError) and scripts:
-                    node.client.loaded.clear()
+                    node.client.state.loaded.clear()
                     todo[at] = None
                 elif isinstance(answer, UnsentError):
                     await self.refresh()
@@ -223,7 +227,10 @@ class ClusterRedis(BoundedRedis):
     def _node(self, place: Place) -> Node:
         if place not in self._nodes:
             client = BoundedRedis(
-                clock=self._clock, total_s=self._total_s, pool=self._pool_of(*place), replicas=self.replicas
+                clock=self._clock,
+                total_s=self._total_s,
+                pool=self._pool_of(*place),
+                replicas=self.state.replicas,
             )
             self._nodes[place] = Node(place, client)
         return self._nodes[place]
@@ -288,7 +295,7 @@ class ClusterRedis(BoundedRedis):
                 asyncio.timeout(REFRESH_ANSWER_S),
                 BoundedRedis(clock=self._clock, total_s=REFRESH_ANSWER_S, pool=pool) as client,
             ):
-                slots, info = await converse(client, [Command(each, {}) for each in VIEW])
+                slots, info = await converse(client, client.state, [Command(each, {}) for each in VIEW])
             return ClusterView.of(slots, info, place)
         except (UnsentError, RedisError, OSError, TimeoutError) as error:
             return str(error) or "it does not answer in time"

@@ -7,9 +7,7 @@ import sys
 
 import structlog
 
-from launchday.resilience.cache_checks import UnfitCacheError, require
-from launchday.resilience.requirements import Fault
-from launchday.resilience.sockets import redis_client
+from launchday.resilience.cache_checks import UnfitCacheError, require_at
 
 PATIENCE_S = 2.0
 
@@ -23,7 +21,7 @@ def check_cache(cache_url: str) -> None:
     service starts, and its ``/readyz`` says so.
 
     Args:
-        cache_url: redis://… address.
+        cache_url: see `launchday.resilience.cache_address`.
 
     Raises:
         SystemExit: with the line to type.
@@ -31,7 +29,7 @@ def check_cache(cache_url: str) -> None:
     from redis.exceptions import RedisError
 
     try:
-        faults = asyncio.run(_ask(cache_url))
+        faults = asyncio.run(require_at(cache_url, PATIENCE_S))
     except UnfitCacheError as unfit:
         sys.exit(f"error: {unfit}")
     except (RedisError, OSError, ValueError) as away:  # ValueError: no address at all
@@ -39,8 +37,3 @@ def check_cache(cache_url: str) -> None:
         return
     for fault in faults:
         log.warning(fault.text, remedy=fault.remedy)
-
-
-async def _ask(cache_url: str) -> list[Fault]:
-    async with redis_client(cache_url, connections=1, answer_s=PATIENCE_S) as cache:
-        return await require(cache)
