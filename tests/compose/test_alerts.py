@@ -12,11 +12,13 @@ from prometheus_client import REGISTRY
 from prometheus_client.registry import CollectorRegistry
 
 from launchday.clock import ManualClock
-from launchday.resilience import acceptor
+from launchday.resilience import acceptor, health
 from launchday.resilience.admission import classes
 from launchday.resilience.admission.gate import Gate
 from launchday.resilience.admission.metrics import GateCollector
 from launchday.resilience.clocks import skew
+from matchmaker.director import metrics as of_directors
+from meta_service import metrics as of_meta
 from rewards import metrics
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
@@ -35,6 +37,9 @@ def test_every_alert_has_a_remedy_and_asks_for_metrics_that_there_are(rules: lis
     assert acceptor.FAILURES is not None
     assert skew.SKEW is not None
     assert metrics.LAG_SECONDS is not None
+    assert health.RESTARTS is not None
+    assert of_meta.REJECTED is not None
+    assert of_directors.__name__ is not None
     known = {
         name
         for registry in (REGISTRY, gate)
@@ -52,6 +57,12 @@ def test_every_alert_has_a_remedy_and_asks_for_metrics_that_there_are(rules: lis
         assert asked, rule["alert"]
         assert asked <= known, rule["alert"]
         assert set(rule["annotations"]) == {"summary", "remedy"}
+
+
+def test_the_operators_page_lists_every_alert(rules: list[dict[str, Any]]) -> None:
+    page = (COMPOSE.parent / "docs" / "operating.md").read_text()
+    listed = re.findall(r"^\| `([A-Za-z]+)` \| (warning|critical) \|", page, re.MULTILINE)
+    assert listed == [(rule["alert"], rule["labels"]["severity"]) for rule in rules]
 
 
 def test_prometheus_reads_the_alerts_and_the_container_has_them() -> None:
