@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 # The clients of the engines are imported when a command needs them: together they cost a second.
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the backup.")]
-StoreAddress = Annotated[
-    str,
-    typer.Option(
-        "--store",
-        help="postgresql://… of the store's server itself, where LAUNCHDAY_STORE_URL goes through a pooler.",
-    ),
-]
 OtherCaches = Annotated[
     list[str] | None,
     typer.Option("--cache", help="Address of the cache of another region that shares the store, repeatable."),
@@ -37,7 +30,6 @@ OtherCaches = Annotated[
 
 def backup(
     folder: Folder,
-    store: StoreAddress = "",
     caches: OtherCaches = None,
     wait_s: Annotated[
         float,
@@ -53,7 +45,7 @@ def backup(
     from launchday.cli.backups.saving import Source, save
     from launchday.clock import SystemClock
 
-    config = _with_running(_with_store(read_settings(), store))
+    config = _with_running(_by_the_server(read_settings()))
     source = Source(config, (config.cache_url, *(caches or ())), wait_s)
     saved = asyncio.run(save(source, folder, SystemClock(), _printer(as_json)))
     if as_json:
@@ -75,7 +67,6 @@ def backup(
 
 def restore(
     folder: Folder,
-    store: StoreAddress = "",
     caches: OtherCaches = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Also into engines that have something; it goes. Asks first.")
@@ -100,7 +91,7 @@ def restore(
     if keep_waiting and not replace:
         raise CommandError("--keep-waiting is for --replace: give both, or none", USAGE_ERROR)
     progress = _printer(as_json)
-    with _engines(_with_store(read_settings(), store), progress) as config:
+    with _engines(_by_the_server(read_settings()), progress) as config:
         target = Target(config, (config.cache_url, *(caches or ())), replace, keep_waiting)
         done = asyncio.run(bring_back(folder, target, SystemClock(), progress, _question(yes)))
     if as_json:
@@ -112,8 +103,9 @@ def restore(
         console.print(line)
 
 
-def _with_store(config: Settings, store: str) -> Settings:
-    return config.model_copy(update={"store_url": store}) if store else config
+def _by_the_server(config: Settings) -> Settings:
+    """The settings with the store's address that leads to the server itself."""
+    return config.model_copy(update={"store_url": config.store_itself})
 
 
 def _with_running(config: Settings) -> Settings:

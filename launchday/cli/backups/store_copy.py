@@ -22,6 +22,7 @@ from launchday.cli.backups import manifest, postgres_tools
 from launchday.cli.backups.manifest import BackupError
 from launchday.errors import LaunchdayError
 from launchday.resilience import store_address
+from launchday.settings import env_name
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.version import GUARD
 
@@ -122,7 +123,7 @@ async def opened(url: str) -> AsyncIterator[asyncpg.Connection]:
         if store_address.parse(url).is_pooled:
             raise BackupError(
                 "the store's address goes through a pooler, which gives each transaction another connection: "
-                "give --store postgresql://…, the address of the server itself"
+                f"set {env_name('store_direct_url')} to the address of the server itself"
             )
         connection = await store_address.connect(url, timeout_s=CONNECT_S)
     except (*UNAVAILABLE_ERRORS, ValueError) as error:
@@ -163,7 +164,7 @@ async def _said_of(connection: asyncpg.Connection) -> dict[str, Any]:
     try:
         schema = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
-        raise BackupError("the store has no schema of launchday's: is it the right one (--store)?") from None
+        raise BackupError("the store has no schema of launchday's: is it the right one?") from None
     offsets = await connection.fetch(
         "SELECT consumer, topic, partition, next_offset, topic_id::text AS log FROM consumer_offsets"
         " ORDER BY 1, 2, 3"

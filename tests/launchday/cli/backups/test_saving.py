@@ -178,7 +178,7 @@ async def test_a_store_that_cannot_be_saved_is_said_in_one_line(
     saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pooled = saved.settings.store_url + "&pooler=transaction"
-    with pytest.raises(BackupError, match="give --store postgresql://"):
+    with pytest.raises(BackupError, match="set LAUNCHDAY_STORE_DIRECT_URL to the address"):
         await store_copy.save(pooled, tmp_path)
     monkeypatch.setattr(postgres_tools, "major_version", lambda: 9)
     with pytest.raises(BackupError, match=r"PostgreSQL \d+ and our pg_dump knows it to 9: pip install"):
