@@ -6,13 +6,17 @@ import sys
 
 from launchday import startup, telemetry
 from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus
 from launchday.resilience.start_checks import check_cache
+from launchday.resilience.store_checks import check_store
 from launchday.service import serve
 from launchday.settings import settings
 from launchday.terminal import show_error
 from rewards import app
 from rewards.consumer.rules_reload import check_gives
 from rewards.errors import RulesError
+from rewards.events import TOPICS
+from rewards.events.bus_checks import check_bus
 from rewards.progression import rules
 
 
@@ -25,11 +29,14 @@ def main() -> int:
     except RulesError as error:
         show_error(*str(error).splitlines())
         return 1
+    clock = SystemClock()
+    check_store(configured, clock.wall())
     if missing := check_gives(configured.store_url, xp_rules):
         show_error(*missing)
         return 1
     check_cache(configured.cache_url)
-    serve(app.build(configured, xp_rules, SystemClock()), configured.bind_host, configured.rewards_port)
+    check_bus(Bus.of(configured, clock), configured.topic_prefix, "rewards", TOPICS)
+    serve(app.build(configured, xp_rules, clock), configured.bind_host, configured.rewards_port)
     return 0
 
 

@@ -15,7 +15,7 @@ from launchday.resilience.bus import Bus
 RENEW_SHARE = 0.8  # of a login's time, after which its connection is closed as soon as nothing is awaited
 
 
-async def connect(bus: Bus, host: str, port: int, *, answer_ms: int, **other: Any) -> conn.AIOKafkaConnection:
+async def connect(bus: Bus, host: str, port: int, *, answer_ms: int, **other: Any) -> Any:
     """Connect to one broker, and log in.
 
     Args:
@@ -43,6 +43,14 @@ class HardenedConnection(conn.AIOKafkaConnection):  # type: ignore[misc]
     """
 
     _renew_due = False
+
+    def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
+        """As aiokafka's, but without TLS's farewell, which a broker that is stopped would not answer."""
+        writer = self._writer
+        closed = super().close(reason, exc)
+        if writer is not None and self._ssl_context is not None:
+            writer.transport.abort()
+        return closed
 
     def _create_reader_task(self) -> Any:
         sockets.harden(self._writer)

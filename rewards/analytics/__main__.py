@@ -15,6 +15,8 @@ from rewards.analytics.erased_players import ErasedPlayers
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
 from rewards.arrival import ArrivalCheck
+from rewards.events import EVENT_TOPICS
+from rewards.events.bus_checks import check_bus
 
 FOLDER = "analytics"
 
@@ -52,7 +54,9 @@ def main() -> None:
     """Run the writer."""
     configured = settings()
     telemetry.configure("analytics", configured)
-    asyncio.run(serve(configured, SystemClock()))
+    clock = SystemClock()
+    check_bus(Bus.of(configured, clock), configured.topic_prefix, "analytics", EVENT_TOPICS)
+    asyncio.run(serve(configured, clock))
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ class Writer:
     async def _session(self) -> None:
         """One membership in the group."""
         with contextlib.suppress(BusUnavailableError):
-            await ensure_topics(self._bus, self._prefix)
+            await ensure_topics(self._bus, self._prefix, EVENT_TOPICS)
             self._age.retention_s = await retention_s(self._bus, self._prefix, EVENT_TOPICS)
         self._on_rebalance()
         kafka = group_member(  # offsets are in the lake, in the commit that publishes the files

@@ -16,7 +16,7 @@ from rewards import metrics
 from rewards.errors import LogChangedError
 from rewards.events.logs.guard import LogGuard, Span
 from rewards.events.logs.identity import identify
-from rewards.events.topics import ensure_topics
+from rewards.events.topics import TOPICS, ensure_topics
 
 ALARM_SHARE = 0.5  # of the retention: as long again is left to mend what is broken
 
@@ -113,7 +113,7 @@ async def bring_back_topics(
     gone = sorted(topic for topic in topics if not kafka.partitions_for_topic(topic))
     if gone:
         log.warning("events_topics_gone", topics=gone)
-        await ensure_topics(bus, prefix)
+        await ensure_topics(bus, prefix, [topic for topic in TOPICS if topic.name(prefix) in gone])
         await kafka._client.force_metadata_update()
 
 

@@ -19,7 +19,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from launchday.clock import Clock
 from launchday.resilience.bus import BusAddress
 from launchday.resilience.retry import Backoff
-from rewards.errors import BusUnavailableError
+from rewards.errors import BusUnavailableError, TopicsMissingError
 from rewards.events import events_pb2 as pb
 from rewards.events import spool
 from rewards.events.kafka import KafkaRecord, KafkaSender
@@ -27,10 +27,11 @@ from rewards.events.kafka_clients import is_being_cancelled
 from rewards.events.parse import read_event, routing
 from rewards.events.priority_queue import EventPriorityQueue
 from rewards.events.resend import MAX_EVENTS_PER_SEND, SpoolResend
-from rewards.events.topics import ensure_topics
+from rewards.events.topics import MATCH, PLAYER, ensure_topics
 
 MAX_QUEUED_EVENTS = 20_000  # 20 s of a burst of 1,000 events a second; about 10 MB
 FIRST_RECONNECT_S = 0.1
+PRODUCER_TOPICS = (PLAYER, MATCH)  # what game servers and the fleet write to
 MAX_RECONNECT_S = 3.0  # with full jitter: hundreds of game servers lose a broker at the same moment
 
 log = structlog.get_logger()
@@ -210,8 +211,12 @@ class EventProducer:
 
     async def _make_topics(self) -> None:
         """Make the topics that are missing: a server may come before the consumer that makes them."""
-        with contextlib.suppress(BusUnavailableError):  # the next attempt says so
-            await ensure_topics(self._bus, self._prefix)
+        try:
+            await ensure_topics(self._bus, self._prefix, PRODUCER_TOPICS)
+        except TopicsMissingError as error:
+            log.error("events_topics_missing", reason=str(error))
+        except BusUnavailableError:
+            pass  # the next attempt says so
 
     async def _deliver(self, sender: KafkaSender) -> None:
         """Send some events; spool what the broker does not acknowledge."""

@@ -161,8 +161,10 @@ async def _told(bus: BusAddress, topics: Collection[str], key: str) -> dict[str,
     return found
 
 
-async def ensure_topics(bus: BusAddress, prefix: str) -> None:
-    """Create the topics that are missing, and leave the others as they are.
+async def ensure_topics(bus: BusAddress, prefix: str, topics: Collection[Topic] = TOPICS) -> None:
+    """Create those of these topics that are missing, and leave the others as they are.
+
+    A topic of which this user may know nothing looks as if it were missing: ask for those that are used.
 
     Raises:
         TopicsMissingError: some are missing, and creating them is forbidden.
@@ -176,7 +178,7 @@ async def ensure_topics(bus: BusAddress, prefix: str) -> None:
             await admin.start()
             # Asked for all: to ask for one that is missing may create it. Those there are ask for no right.
             there = {found["topic"] for found in await admin.describe_topics()}
-            missing = [topic for topic in TOPICS if topic.name(prefix) not in there]
+            missing = [topic for topic in topics if topic.name(prefix) not in there]
             if missing:
                 refused = await _create(admin, missing, prefix, bus.replication)
             if _BAD_REPLICATION in refused.values() and len(admin._client.cluster.brokers()) == 1:
@@ -185,7 +187,7 @@ async def ensure_topics(bus: BusAddress, prefix: str) -> None:
                 refused = await _create(admin, left, prefix, 1)
     finally:
         await close(admin, "topics")
-    if forbidden := [topic for topic in TOPICS if refused.get(topic.name(prefix)) in _FORBIDDEN]:
+    if forbidden := [topic for topic in topics if refused.get(topic.name(prefix)) in _FORBIDDEN]:
         raise TopicsMissingError(
             [(topic.name(prefix), creation_line(topic, prefix, bus)) for topic in forbidden]
         )
@@ -193,8 +195,25 @@ async def ensure_topics(bus: BusAddress, prefix: str) -> None:
         raise BusUnavailableError(f"cannot create the topic {name}: {for_code(code).__name__}")
 
 
+async def refused_creations(
+    admin: AIOKafkaAdminClient, topics: Collection[Topic], prefix: str, bus: Bus
+) -> dict[str, str]:
+    """Which of these topics may not be created, and the line that does it. Raises KafkaError."""
+    codes = await _create(admin, topics, prefix, bus.replication, pretend=True)
+    return {
+        topic.name(prefix): creation_line(topic, prefix, bus)
+        for topic in topics
+        if codes.get(topic.name(prefix)) in _FORBIDDEN
+    }
+
+
 async def _create(
-    admin: AIOKafkaAdminClient, topics: Collection[Topic], prefix: str, replication: int
+    admin: AIOKafkaAdminClient,
+    topics: Collection[Topic],
+    prefix: str,
+    replication: int,
+    *,
+    pretend: bool = False,
 ) -> dict[str, int]:
     """Create topics; return Kafka's error codes of those that are not there after that. Raises KafkaError."""
     wanted = []
@@ -202,7 +221,7 @@ async def _create(
         new = NewTopic(topic.name(prefix), topic.partitions, 1, topic_configs=dict(topic.configs))
         new.replication_factor = replication  # which takes no −1 when it is made
         wanted.append(new)
-    response = await admin.create_topics(wanted)
+    response = await admin.create_topics(wanted, validate_only=pretend)
     return {name: code for name, code, *_ in response.topic_errors if code not in (0, _TOPIC_EXISTS)}
 
 

@@ -12,6 +12,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus
 from launchday.settings import Settings
 from rewards.arrival import Judge
 from rewards.consumer.batch import Batch, parse_batch
@@ -108,16 +109,15 @@ class Rewards:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, read: ReadEvent = read_event, judge: Judge | None = None
+    settings: Settings, read: ReadEvent = read_event, judge: Judge | None = None, bus: Bus | None = None
 ) -> AsyncIterator[Rewards]:
     """Run a consumer as the service does, with a recording cache."""
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))
     sink = RecordingSink()
     clock = SystemClock()
     publisher = CachePublisher(sink, clock)
-    consumer = Consumer(
-        settings.kafka_bootstrap, settings.topic_prefix, store, publisher, clock, read=read, judge=judge
-    )
+    address = bus or settings.kafka_bootstrap
+    consumer = Consumer(address, settings.topic_prefix, store, publisher, clock, read=read, judge=judge)
     tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(publisher.run())]
     try:
         yield Rewards(consumer, store, sink)

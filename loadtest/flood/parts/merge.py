@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus
 from launchday.settings import Settings
 from loadtest.errors import BackendError, PartError, TargetError
 from loadtest.flood.ledger import Ledger, MatchCounts, balance, count_matches
@@ -96,7 +98,7 @@ async def _with_own_backend(
     token = service_token(settings, time.time())
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(CountersReader(settings, token))
-        kills = KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, before.positions)
+        kills = KillEventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix, before.positions)
         await stack.enter_async_context(kills)
 
         def ledger(seen: BackendCounters) -> Ledger:

@@ -10,7 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from dedicated_server.fleet.client import FleetAdminClient
+from launchday.clock import SystemClock
 from launchday.identity import IdentityError, signer_of
+from launchday.resilience.bus import Bus
 from launchday.settings import Settings
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
@@ -151,7 +153,7 @@ async def open_own_backend(
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(CountersReader(settings, token))
         before = await reader.read()
-        kills = KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix)
+        kills = KillEventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix)
         await stack.enter_async_context(kills)
         fleet = await stack.enter_async_context(FleetAdminClient(settings.fleet_url, token))
         client = await stack.enter_async_context(HttpBackendClient(settings, len(population)))

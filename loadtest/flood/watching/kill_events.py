@@ -17,6 +17,7 @@ from uuid import UUID
 from aiokafka import TopicPartition
 from google.protobuf.message import DecodeError
 
+from launchday.resilience.bus import BusAddress
 from loadtest.background import background
 from loadtest.errors import BackendError
 from loadtest.flood.parts.before import LogPosition
@@ -35,7 +36,7 @@ class KillEventCounter:
     """Counts the kills that reach the topics while the context lasts.
 
     Args:
-        bootstrap: host:port,… of Kafka.
+        bus: Kafka's, or host:port,… of it.
         prefix: the first part of the topics' names.
         since: where to begin, as another counter told in ``began_at``; None: at the present end.
 
@@ -48,7 +49,7 @@ class KillEventCounter:
         began_at: where the logs were when counting began.
     """
 
-    def __init__(self, bootstrap: str, prefix: str, since: Sequence[LogPosition] | None = None) -> None:
+    def __init__(self, bus: BusAddress, prefix: str, since: Sequence[LogPosition] | None = None) -> None:
         self.kills = 0
         self.repeats = 0
         self.unreadable = 0
@@ -56,7 +57,7 @@ class KillEventCounter:
         self.by_player: dict[int, int] = {}
         self.began_at: list[LogPosition] = []
         self._since = since
-        self._bootstrap = bootstrap
+        self._bus = bus
         self._prefix = prefix
         self._seen: set[bytes] = set()
         self._log: LogFollower | None = None
@@ -67,25 +68,23 @@ class KillEventCounter:
         """Start at the present end of the topics, or where it was told to, and create topics that are
         missing. Raises BackendError.
         """
-        if not self._bootstrap:
+        if not str(self._bus):
             raise BackendError(
                 "no Kafka to count kill events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's"
             )
         try:
-            await ensure_topics(self._bootstrap, self._prefix)
+            await ensure_topics(self._bus, self._prefix, REWARDS_TOPICS)
             topics = [topic.name(self._prefix) for topic in REWARDS_TOPICS]
             partitions = [
                 TopicPartition(topic, number)
                 for topic in topics
-                for number in await partitions_of(self._bootstrap, topic)
+                for number in await partitions_of(self._bus, topic)
             ]
             consumer = await self._stack.enter_async_context(
-                reader(
-                    self._bootstrap, "counting kills", auto_offset_reset="earliest"
-                )  # nobody's offsets move
+                reader(self._bus, "counting kills", auto_offset_reset="earliest")  # nobody's offsets move
             )
             self._log = LogFollower(consumer, "flood", topics)
-            async with answered(self._bootstrap, "going to the end of the topics"):
+            async with answered(self._bus, "going to the end of the topics"):
                 if self._since is None:
                     await self._log.begin(partitions, at_end=True)
                 else:
@@ -96,7 +95,7 @@ class KillEventCounter:
             ]
         except EventsError as error:
             await self._stack.aclose()
-            raise BackendError(f"Kafka at {self._bootstrap} cannot be read: {error}") from error
+            raise BackendError(f"Kafka at {self._bus} cannot be read: {error}") from error
         except BaseException:
             await self._stack.aclose()
             raise

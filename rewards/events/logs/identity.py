@@ -76,7 +76,7 @@ async def _ask(
     client: Any, node: int, partitions: Iterable[TopicPartition]
 ) -> dict[TopicPartition, LogIdentity]:
     wanted = set(partitions)
-    request = _Request(sorted({partition.topic for partition in wanted}))
+    request = TopicsRequest(sorted({partition.topic for partition in wanted}))
     answer = await client.send(node, request, group=_OWN_CONNECTION)
     found = {}
     for topic in answer.to_object()["topics"]:
@@ -163,18 +163,26 @@ class _Request_v10(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _Request(Request[MetadataRequest_v5 | _Request_v10]):  # type: ignore[misc]
-    """Metadata of topics that are not created by asking for them."""
+class TopicsRequest(Request[MetadataRequest_v5 | _Request_v10]):  # type: ignore[misc]
+    """Metadata of topics that are not created by asking for them.
+
+    Args:
+        topics: their names.
+        operations: ask for what this user may do with each (``authorized_operations``), too; a broker that
+            knows no version 10 does not say.
+    """
 
     API_KEY = _METADATA
 
-    def __init__(self, topics: Collection[str]) -> None:
+    def __init__(self, topics: Collection[str], *, operations: bool = False) -> None:
         self._topics = topics
+        self._operations = operations
 
     def build(
         self, request_struct_class: type[MetadataRequest_v5 | _Request_v10]
     ) -> MetadataRequest_v5 | _Request_v10:
+        """As aiokafka wants it: the request in the newest version that the broker knows, too."""
         if request_struct_class is MetadataRequest_v5:
             return MetadataRequest_v5(list(self._topics), False)
         topics: list[Any] = [(_NOBODY, topic, {}) for topic in self._topics]
-        return _Request_v10(topics, False, False, False, {})
+        return _Request_v10(topics, False, False, self._operations, {})

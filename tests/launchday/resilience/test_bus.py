@@ -1,0 +1,72 @@
+"""The settings of a Kafka with security: what has to be there, and that no secret shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus, bus_at
+from launchday.settings import Settings, SettingsError, environment
+
+LOGIN: dict[str, Any] = {
+    "kafka_security": "SASL_SSL",
+    "kafka_user": "rewards",
+    "kafka_password": SecretStr("sesame"),
+}
+
+
+def bus_of(**settings: Any) -> Bus:
+    return Bus.of(Settings(kafka_bootstrap="kafka-1:9092,kafka-2:9092", **settings), SystemClock())
+
+
+def test_an_address_alone_is_spoken_to_in_the_clear() -> None:
+    assert bus_at("kafka-1:9092").options() == {
+        "bootstrap_servers": "kafka-1:9092",
+        "security_protocol": "PLAINTEXT",
+        "ssl_context": None,
+    }
+    assert str(bus_of()) == "kafka-1:9092,kafka-2:9092"
+
+
+def test_a_login_reaches_the_client_and_shows_nowhere() -> None:
+    bus = bus_of(**LOGIN)
+    options = bus.options()
+    assert options["security_protocol"] == "SASL_SSL"
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("rewards", "sesame")
+    assert options["ssl_context"].check_hostname
+    assert "sesame" not in f"{bus} {bus!r}"
+
+
+def test_a_game_server_gets_the_login_with_its_environment() -> None:
+    given = environment(Settings(**LOGIN))
+    assert given["LAUNCHDAY_KAFKA_SECURITY"] == "sasl_ssl"
+    assert given["LAUNCHDAY_KAFKA_PASSWORD"] == "sesame"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kafka_security": "sasl_ssl"}, "LAUNCHDAY_KAFKA_USER must be"),
+        ({"kafka_security": "sasl_ssl", "kafka_user": "a"}, "LAUNCHDAY_KAFKA_PASSWORD must be"),
+        ({**LOGIN, "kafka_mechanism": "OAUTHBEARER"}, "LAUNCHDAY_KAFKA_TOKEN_COMMAND must be"),
+        ({**LOGIN, "kafka_certificate_key": "x.key"}, "LAUNCHDAY_KAFKA_CERTIFICATE must be"),
+        ({**LOGIN, "kafka_ca": "/nonexistent.pem"}, "LAUNCHDAY_KAFKA_CA: /nonexistent.pem is no PEM file"),
+        ({**LOGIN, "kafka_certificate": "/nonexistent.pem"}, "LAUNCHDAY_KAFKA_CERTIFICATE: /nonexistent.pem"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as refused:
+        bus_of(**settings)
+    assert "\n" not in str(refused.value)
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nonsense")
+    with pytest.raises(SettingsError, match=r"ca\.pem is no PEM file of authorities"):
+        bus_of(**LOGIN, kafka_ca=str(tmp_path / "ca.pem"))
