@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from launchday import startup
+from launchday.clock import SystemClock
 from launchday.resilience.start_checks import check_cache
+from launchday.resilience.store_checks import check_store
 from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
@@ -18,6 +20,7 @@ def main() -> None:
     seasons = check_seasons(own.seasons)
     check_platforms(own.oidc)
     check_cache(own.cache_url)
+    check_store(own, SystemClock().wall())
     check_schema(own.store_url)
     check_catalogue(own.store_url, own.kinds)
     serve(build(own, seasons=seasons), own.bind_host, own.meta_port)

@@ -21,6 +21,9 @@ UNREACHABLE_ERRORS = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ObjectNotInPrerequisiteStateError,  # ALLOW_CONNECTIONS false
     asyncpg.ReadOnlySQLTransactionError,
+    # A pooler in transaction mode that we were not told of: `launchday.resilience.store_address.explained`.
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
 )
 
 # Whatever asyncpg raises for statements that are known to be right: refused, cut off, shutting down,

@@ -332,6 +332,7 @@ FUNCTIONS_AND_CLASSES = {
         "Stamp",
         "count_request",
     },
+    "launchday.resilience.requirements": {"Fault", "Requirement"},
     "launchday.resilience.retry": {"Backoff", "CircuitBreaker", "RetryBudget", "retry_after_s"},
     "launchday.resilience.sockets": {"harden", "redis_client", "redis_options"},
     "launchday.service": {
@@ -344,6 +345,16 @@ FUNCTIONS_AND_CLASSES = {
         "terminate_when_done",
     },
     "launchday.resilience.start_checks": {"check_cache"},
+    "launchday.resilience.store_address": {
+        "StoreAddress",
+        "connect",
+        "explained",
+        "parse",
+        "timeline",
+        "without_secrets",
+    },
+    "launchday.resilience.store_checks": {"check_store", "connections_of", "refusal", "store_faults"},
+    "launchday.resilience.store_connections": {"Connections"},
     "launchday.resilience.uncut": {"uncut"},
     "launchday.startup": {
         "Descriptors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -93,7 +92,7 @@ class PgBouncer(EmbeddedServer):
     own_names: ClassVar[tuple[str, ...]] = ("pgbouncer.ini", "users.txt")
 
     def __init__(
-        self, folder: Path, log: Path, server: Server, settings: Mapping[str, str] | None = None
+        self, folder: Path, log: Path, server: Postgres, settings: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(folder, log)
         self._server = server
@@ -176,7 +175,7 @@ async def until_streaming(primary: Server) -> None:
     try:
         statement = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = $1"
         while not await connection.fetchval(statement, wanted):
-            await asyncio.sleep(0.02)
+            await connection.execute("SELECT pg_sleep(0.02)")
     finally:
         connection.terminate()
 
