@@ -18,6 +18,7 @@ from launchday.resilience.day_partitions import DayTable
 from launchday.resilience.health import begin_stop, operations
 from launchday.resilience.reloading import Reloading
 from launchday.resilience.start_checks import check_cache
+from launchday.resilience.store_checks import check_store
 from launchday.seasons import Seasons
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
@@ -95,6 +96,7 @@ def main() -> None:
     configure("writebehind", own)
     seasons = check_seasons(own.seasons)
     check_cache(own.cache_url)
+    check_store(own, SystemClock().wall())
     check_schema(own.store_url)
     uvloop.run(serve(own, arguments.name, seasons))
 
