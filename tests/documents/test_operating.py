@@ -9,6 +9,9 @@ import importlib
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
 
 from launchday.resilience.requirements import Requirement
 from tests.walks import ROOT
@@ -37,10 +40,7 @@ def test_the_page_lists_what_each_engine_has_to_be() -> None:
 def requirements(name: str) -> Sequence[Requirement]:
     """The list of an engine, by its dotted name."""
     module, _, attribute = name.rpartition(".")
-    try:
-        found: Sequence[Requirement] = getattr(importlib.import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError):
-        return ()
+    found: Sequence[Requirement] = getattr(importlib.import_module(module), attribute)
     return found
 
 
@@ -68,7 +68,29 @@ def cells(requirement: Requirement) -> tuple[str, ...]:
 
 
 def test_the_table_shows_what_a_requirement_says() -> None:
-    said = Requirement("maxmemory-policy", "noeviction", "drops a|b", "CONFIG SET {name} noeviction", True)
+    said = Requirement("maxmemory-policy", "noeviction", "drops a|b", "CONFIG SET {x} noeviction", True)
     assert table({"cache": [said]}).splitlines()[-1] == (
-        r"| cache | `maxmemory-policy` | noeviction | drops a\|b | `CONFIG SET {name} noeviction` | **needed** |"
+        r"| cache | `maxmemory-policy` | noeviction | drops a\|b | `CONFIG SET {x} noeviction` | **needed** |"
     )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_requirement_of_an_engine_is_listed_and_asked(engine: str) -> None:
+    """Those that a module defines are those of its list, and somewhere each is told where it is not met."""
+    module = importlib.import_module(ENGINES[engine].rpartition(".")[0])
+    defined = {name: value for name, value in vars(module).items() if isinstance(value, Requirement)}
+    listed = requirements(ENGINES[engine])
+    assert sorted(map(repr, defined.values())) == sorted(map(repr, listed))
+    assert len({repr(requirement) for requirement in listed}) == len(listed) >= 3
+    sources = "".join(path.read_text() for path in sorted(Path(str(module.__file__)).parent.glob("*.py")))
+    for name, requirement in defined.items():
+        assert re.search(rf"\b{name}\b(?:\.fault\(|[^=\n]*\bfault\()", sources), f"nobody asks {name}"
+        assert requirement.remedy, name
+
+
+def test_the_page_says_all_that_doctor_may_say_of_an_engine() -> None:
+    listed = [requirement for name in ENGINES.values() for requirement in requirements(name)]
+    text = PAGE.read_text()
+    assert len(listed) >= 10
+    for requirement in listed:
+        assert requirement.remedy.replace("|", "\\|") in text, requirement.setting
