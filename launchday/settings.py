@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         "",
         description=(
             "Address of the store itself, where store_url is that of a pooler in transaction mode: for the "
-            "schema and for partitions of a day. Empty: store_url."
+            "schema, for partitions of a day and for backups. Empty: store_url."
         ),
     )
     store_replica_url: str = Field(
