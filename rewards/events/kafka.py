@@ -187,6 +187,9 @@ def _sender_log_silenced(silenced: bool) -> Iterator[None]:
 async def _close(producer: AIOKafkaProducer) -> None:
     # aiokafka has no way to stop without delivering first, and an idempotent producer tries for ever. Failing
     # its batches is what its own sender does when it dies, so stop() then has nothing left to wait for.
+    if (sending := producer._sender.sender_task) is not None:
+        # It would fail them once more, and end in a traceback where there is no transaction.
+        sending.remove_done_callback(producer._sender._fail_all)
     accumulator = producer._message_accumulator
     for batches in accumulator._batches.values():
         for batch in batches:
