@@ -168,7 +168,17 @@ class Settings(BaseSettings):
         description=(
             "Changes that may wait for the store, about 300 bytes each. With more waiting, changes "
             "of loadouts are "
-            "refused with 503; logins and matches go on."
+            "refused with 503; logins and matches go on. Each of cache_partitions has its share."
+        ),
+    )
+    cache_partitions: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description=(
+            "Parts into which the meta service's players are divided in the cache, each on one node of a "
+            "cluster. 0: 1 on one node, 64 on a cluster. The first start writes the number into the cache; "
+            "another one is refused from then on."
         ),
     )
 

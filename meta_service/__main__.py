@@ -10,7 +10,13 @@ from launchday.service import serve
 from launchday.settings import settings
 from launchday.telemetry import configure
 from meta_service.app import build
-from meta_service.start_checks import check_catalogue, check_platforms, check_schema, check_seasons
+from meta_service.start_checks import (
+    check_catalogue,
+    check_partitions,
+    check_platforms,
+    check_schema,
+    check_seasons,
+)
 
 
 def main() -> None:
@@ -21,6 +27,7 @@ def main() -> None:
     check_platforms(own.oidc)
     check_cache(own.cache_url)
     check_store(own, SystemClock().wall())
+    check_partitions(own.cache_url, own.cache_partitions)
     check_schema(own.store_url)
     check_catalogue(own.store_url, own.kinds)
     serve(build(own, seasons=seasons), own.bind_host, own.meta_port)

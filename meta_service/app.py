@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from redis import exceptions as redis_errors
+from redis.asyncio import Redis
 from starlette.middleware import Middleware
 
 from launchday.clock import Clock, SystemClock
@@ -25,8 +27,11 @@ from launchday.seasons import load as load_seasons
 from launchday.service import create_app
 from launchday.settings import Settings
 from meta_service import admission
+from meta_service.cache import partitions
 from meta_service.cache.cache import Cache, connect
 from meta_service.cache.epoch import EpochWatch
+from meta_service.cache.keys import Keys
+from meta_service.cache.partitions import PartitionsError
 from meta_service.context import Context
 from meta_service.domain.audit import Audit
 from meta_service.domain.bans import Bans
@@ -90,12 +95,14 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        redis = connect(settings.cache_url)
         cache = Cache(
-            connect(settings.cache_url),
+            redis,
             settings.region,
             settings.writebehind_limit,
             settings.player_cache_ttl_s,
             settings.session_ttl_s + settings.refresh_repeat_s,
+            await _agreed_keys(redis, settings.cache_partitions),
         )
         store = Store(
             settings.store_url,
@@ -139,8 +146,8 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
                 settings.refresh_repeat_s,
                 time,
             ),
-            ended_sessions=EndedSessions(cache.redis),
-            revoked_tokens=RevokedTokens(cache.redis),
+            ended_sessions=EndedSessions(cache),
+            revoked_tokens=RevokedTokens(cache),
             bans=Bans(players),
             audit=Audit(store),
             credentials=Credentials(store, cache, passwords),
@@ -155,9 +162,9 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             clock=time,
         )
         collector = MetricsCollector(cache, store, time)
+        epochs = EpochWatch(cache, store, time, _end)
         background = [
-            asyncio.create_task(work)
-            for work in (collector.run(), EpochWatch(cache, store, time).run(), shop.warm(), wardrobe.run())
+            asyncio.create_task(work) for work in (collector.run(), epochs.run(), shop.warm(), wardrobe.run())
         ]
         try:
             async with (
@@ -203,6 +210,20 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
     for error in CACHE_UNAVAILABLE_ERRORS:
         app.add_exception_handler(error, _on_cache_unavailable)
     return app
+
+
+async def _agreed_keys(redis: Redis, wanted: int) -> Keys:
+    """The cache's keys; while it is away, what they are to be: `EpochWatch` finds out whether they are."""
+    try:
+        return await partitions.agree(redis, wanted)
+    except (redis_errors.RedisError, OSError) as away:
+        log.warning("the cache does not answer yet: its partitions are not known", reason=repr(away))
+        return Keys(wanted or partitions.default(redis))
+
+
+def _end(_: PartitionsError) -> None:
+    """End this process in order; at the next start it goes by the cache's number, or is refused."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _schema_part(store_url: str) -> Part:

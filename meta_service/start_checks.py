@@ -1,5 +1,5 @@
 """What a process of the meta service asks before it starts: whether the store's schema is new enough, and the
-catalogue and the table of seasons make sense.
+catalogue and the table of seasons make sense, and the cache has as many partitions as are set.
 
 On an older one it would answer 500 request by request, and the worker would wait for ever. A store that does
 not answer is no reason to stay down: the service starts without it, and ``/readyz`` says so.
@@ -12,10 +12,14 @@ import sys
 from collections.abc import Iterable
 
 import structlog
+from redis.exceptions import RedisError
 
 from launchday.resilience import store_address
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.seasons import Seasons, SeasonsError, load
+from meta_service.cache import partitions
+from meta_service.cache.cache import connect
+from meta_service.cache.partitions import PartitionsError
 from meta_service.oidc.issuers import PlatformsError
 from meta_service.oidc.issuers import load as load_platforms
 from meta_service.store import catalogue
@@ -46,6 +50,31 @@ def check_schema(store_url: str) -> None:
         return
     if fault is not None:
         sys.exit(f"error: {fault}")
+
+
+def check_partitions(cache_url: str, wanted: int) -> None:
+    """End this process with one line where the cache was begun with another number of partitions than is set.
+
+    A cache that is away refuses nothing: whoever finds out later ends then.
+
+    Args:
+        cache_url: of the region's cache.
+        wanted: the setting ``cache_partitions``.
+
+    Raises:
+        SystemExit: with the line to type.
+    """
+    try:
+        asyncio.run(_check_partitions(cache_url, wanted))
+    except PartitionsError as other:
+        sys.exit(f"error: {other}")
+    except (RedisError, OSError, ValueError) as away:  # ValueError: no address at all
+        log.warning("the cache does not answer yet: its partitions are not known", reason=str(away))
+
+
+async def _check_partitions(cache_url: str, wanted: int) -> None:
+    async with connect(cache_url) as redis:
+        await partitions.agree(redis, wanted)
 
 
 def check_catalogue(store_url: str, kinds: Iterable[str]) -> None:

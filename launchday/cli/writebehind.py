@@ -128,6 +128,7 @@ async def _verdicts(store_url: str, found: Sequence[RejectedChange]) -> Verdicts
 def _run(cache: str, work: Callable[[RejectedChanges, Settings], Awaitable[T]]) -> T:
     from redis.exceptions import RedisError
 
+    from meta_service.cache import partitions
     from meta_service.cache.cache import connect
     from meta_service.domain.rejected_changes import RejectedChanges
 
@@ -141,7 +142,7 @@ def _run(cache: str, work: Callable[[RejectedChanges, Settings], Awaitable[T]]) 
     async def within() -> T:
         redis = connect(address)
         try:
-            return await work(RejectedChanges(redis), config)
+            return await work(RejectedChanges(redis, await partitions.in_use(redis)), config)
         finally:
             await redis.aclose()
 

@@ -126,7 +126,8 @@ class MetaBackend:
             )
         cache = Redis.from_url(self._valkey.address)
         try:
-            self._await(lambda: not cache.xlen("{meta}:writebehind"), "meta_service.writebehind")
+            streams = list(cache.scan_iter(match="{meta*}:writebehind"))
+            self._await(lambda: not any(map(cache.xlen, streams)), "meta_service.writebehind")
         finally:
             cache.close()
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
-from redis.asyncio import Redis
 
 from launchday import startup
+from launchday.resilience.sockets import redis_client
+from loadtest.chaos import meta_cache
 from loadtest.chaos.evidence import Evidence, Rule
 from loadtest.chaos.match_rules import MATCH_RULES
 from loadtest.chaos.operation_log import Operation, read_operations, select_operations
@@ -69,10 +70,11 @@ async def the_cache_agrees_with_the_store(evidence: Evidence) -> list[str]:
     """After draining, the cache's loadouts are the store's."""
     rows = await evidence.store.fetch("SELECT player_id, skin, version FROM loadouts")
     stored = {row["player_id"]: [row["skin"], str(row["version"])] for row in rows}
+    keys = await meta_cache.player_keys(evidence.cache)
     cached = {
-        player: await cast(
-            Any, evidence.cache.hmget(f"{{meta}}:player:{player}", ["skin", "loadout_version"])
-        )
+        player: await cast(Any, evidence.cache.hmget(keys[player], ["skin", "loadout_version"]))
+        if player in keys
+        else [None, None]
         for player in stored
     }
     return [
@@ -184,9 +186,12 @@ async def no_wallet_was_ever_negative(evidence: Evidence) -> list[str]:
 
 async def the_counters_balance(evidence: Evidence) -> list[str]:
     """The cache's counters, the store's rows and the seasons' sums agree, and the write-behind is empty."""
-    books = await cast(Any, evidence.cache.hgetall("{meta}:counters"))
-    count = {name: int(books.get(name, 0)) for name in ("checkouts", "commits", "expired")}
-    still_open = await evidence.cache.zcard("{meta}:leases")
+    cache = evidence.cache
+    books = [await cast(Any, cache.hgetall(key)) for key in await meta_cache.parts(cache, "counters")]
+    count = {name: sum(int(of.get(name, 0)) for of in books) for name in ("checkouts", "commits", "expired")}
+    still_open = sum([await cache.zcard(key) for key in await meta_cache.parts(cache, "leases")])
+    waiting = sum([await cache.xlen(key) for key in await meta_cache.parts(cache, "writebehind")])
+    set_aside = sum([await cache.xlen(key) for key in await meta_cache.parts(cache, "writebehind:rejected")])
     store = await evidence.store.fetchrow(
         "SELECT count(*) AS checkouts, count(*) FILTER (WHERE outcome = 'committed') AS commits,"
         " coalesce(sum(kills) FILTER (WHERE outcome = 'committed'), 0) AS kills FROM match_history"
@@ -200,8 +205,8 @@ async def the_counters_balance(evidence: Evidence) -> list[str]:
         "SELECT coalesce(sum(matches), 0) AS commits, coalesce(sum(kills), 0) AS kills FROM season_records"
     )
     shown = 0
-    for key in await evidence.cache.keys("{meta}:ranked:*:kills"):
-        scores = await cast(Any, evidence.cache.zrange(key, 0, -1, withscores=True))
+    async for key in meta_cache.matching(cache, "{meta}:ranked:*:kills"):
+        scores = await cast(Any, cache.zrange(key, 0, -1, withscores=True))
         shown += sum(-int(value) >> BOARD_TIME_BITS for _, value in scores)
     facts = [
         (
@@ -215,8 +220,8 @@ async def the_counters_balance(evidence: Evidence) -> list[str]:
             f"{dict(sums)}, {dict(in_seasons)}",
         ),
         (shown == sums["kills"], f"the boards show {shown} kills, the store has {sums['kills']}"),
-        (not await evidence.cache.xlen("{meta}:writebehind"), "changes wait for the store"),
-        (not await evidence.cache.xlen("{meta}:writebehind:rejected"), "changes were set aside"),
+        (not waiting, "changes wait for the store"),
+        (not set_aside, "changes were set aside"),
     ]
     return [detail for holds, detail in facts if not holds]
 
@@ -255,7 +260,7 @@ def summary(operations: list[Operation]) -> dict[str, int]:
 
 async def _run(operations: Path, store_url: str, cache_url: str) -> int:
     store = await asyncpg.connect(store_url)
-    cache = Redis.from_url(cache_url, decode_responses=True)
+    cache = redis_client(cache_url, decode_responses=True)
     try:
         lines = read_operations(operations)
         wrong = await check(Evidence(lines, store, cache))

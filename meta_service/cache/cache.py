@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 
 from launchday.resilience import sockets
 from launchday.telemetry import request_id
-from meta_service.cache import keys, scripts
+from meta_service.cache import scripts
 from meta_service.cache.kept_ban import KeptBan
+from meta_service.cache.keys import ONE, Keys, Partition
 from meta_service.messages.leases import MetaCounters
 
 POOL_CONNECTIONS = 32  # one Valkey executes one command at a time; more connections only queue there
@@ -115,12 +117,14 @@ class Cache:
 
     Args:
         region: whose cache it is, where several share a store; empty: the only one.
-        writebehind_limit: changes that may wait for the store before loadouts are refused.
+        writebehind_limit: changes that may wait for the store before loadouts are refused. Each partition has
+            its share of them.
         player_ttl_s: how long a player is kept of whom the store has everything, from their last change on.
         tokens_s: how long after a session's newest exchange one of its access tokens may still be good.
+        keys: the names of its keys; with another number of partitions nothing would be found.
 
     Attributes:
-        epoch: the number of the cache's present life, see `meta_service.cache.epoch`; 0: not known yet.
+        epochs: the number of each partition's present life, see `meta_service.cache.epoch`; 0: not known yet.
         wearables_mark: names what can be worn now, see `meta_service.domain.wardrobe`; empty: not known.
     """
 
@@ -131,17 +135,19 @@ class Cache:
         writebehind_limit: int = MAX_WRITEBEHIND_ENTRIES,
         player_ttl_s: float = PLAYER_TTL_S,
         tokens_s: float = TOKENS_S,
+        keys: Keys = ONE,
     ) -> None:
         self.redis = redis
         self.region = region
-        self.epoch = 0
+        self.keys = keys
+        self.epochs = [0] * len(keys)
         self.wearables_mark = ""
-        self._writebehind_limit = writebehind_limit
+        self._writebehind_limit = -(-writebehind_limit // len(keys))
         self.player_ttl_s = int(player_ttl_s)
         self._tokens_ms = int(tokens_s * 1000)
-        shared = (keys.COUNTERS, keys.LEASES, keys.SESSION_ENDS, keys.REVOCATIONS, keys.KICKS)
-        self._load = scripts.PlayerScript(redis, "load", shared)
-        self._items = scripts.PlayerScript(redis, "items")
+        self._load = scripts.PlayerScript(redis, keys, "load", _keys_of_load)
+        self._items = scripts.PlayerScript(redis, keys, "items", own=scripts.lock_and_hash)
+        self._counters = scripts.ManyScript(redis, "counters")
         self._scripts = {
             name: redis.register_script(scripts.source(name))
             for name in (
@@ -159,10 +165,10 @@ class Cache:
         """Create the account unless it exists; return whether it was created, and its device hash."""
         created, owner = await self._run(
             "login",
-            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
+            self._changed_keys(player_id),
             [
                 *(player_id, device.hex(), display_name, skin, _ms(now)),
-                *(self.epoch if loaded else "", request_id(), self.wearables_mark),
+                *(self.epoch_of(player_id) if loaded else "", request_id(), self.wearables_mark),
             ],
         )
         return bool(created), owner
@@ -176,18 +182,28 @@ class Cache:
             now: Unix seconds.
         """
         known = await self._load.run(
-            (keys.player(id_), (id_, _ms(now), row, self.epoch, self.player_ttl_s, self._tokens_ms))
+            (id_, (id_, _ms(now), row, self.epoch_of(id_), self.player_ttl_s, self._tokens_ms))
             for id_, row in zip(player_ids, rows, strict=True)
         )
         return sum(known)
 
-    def is_fresh(self, loaded: str | None) -> bool:
-        """Whether a hash with this field ``loaded`` was filled from the store in the cache's present life."""
-        return loaded is not None and int(loaded) >= self.epoch
+    @property
+    def epoch(self) -> int:
+        """The number of the home partition's present life; 0: not known yet."""
+        return self.epochs[0]
+
+    def epoch_of(self, player_id: int) -> int:
+        """The number of the present life of a player's partition; 0: not known yet."""
+        return self.epochs[self.keys.of(player_id).number]
+
+    def is_fresh(self, player_id: int, loaded: str | None) -> bool:
+        """Whether a player's hash with this field ``loaded`` was filled from the store in this epoch."""
+        return loaded is not None and int(loaded) >= self.epoch_of(player_id)
 
     async def player(self, player_id: int) -> PlayerRecord | None:
         """Read one player, or None when the cache has no account for the id."""
-        flat, pending = await self._run("profile", [keys.player(player_id), keys.STREAM], [])
+        partition = self.keys.of(player_id)
+        flat, pending = await self._run("profile", [partition.player(player_id), partition.stream], [])
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         if "skin" not in fields:
             return None
@@ -199,7 +215,7 @@ class Cache:
             version=int(fields["loadout_version"]),
             level=int(fields["level"]),
             xp=int(fields["xp"]),
-            loaded=self.is_fresh(fields.get("loaded")),
+            loaded=self.is_fresh(player_id, fields.get("loaded")),
             pending=bool(pending),
             ratings={
                 name.removeprefix("rating:"): parse_rating(value)
@@ -242,11 +258,11 @@ class Cache:
         """
         version, refusal, *chosen = await self._run(
             "loadout",
-            [keys.STREAM, keys.UNSETTLED, keys.player(player_id)],
+            self._changed_keys(player_id),
             [
                 player_id,
                 _ms(now),
-                "" if final else self.epoch,
+                "" if final else self.epoch_of(player_id),
                 session_id,
                 self._writebehind_limit,
                 self.region,
@@ -279,10 +295,11 @@ class Cache:
 
         ``final``: decide by what the cache has: the store was asked, or does not answer.
         """
-        epoch = "" if final else self.epoch
+        epoch = "" if final else self.epoch_of(player_id)
+        partition = self.keys.of(player_id)
         outcome, generation = await self._run(
             "session",
-            [keys.STREAM, keys.UNSETTLED, keys.player(player_id), keys.SESSION_ENDS, keys.REVOCATIONS],
+            [*self._changed_keys(player_id), partition.session_ends, partition.revocations],
             [
                 *(what, player_id, session_id, _ms(now), epoch, self.region, request_id()),
                 *(self._tokens_ms, *more),
@@ -295,16 +312,16 @@ class Cache:
         session, state, seen, loaded, ban = await cast(
             Any,
             self.redis.hmget(
-                keys.player(player_id), ["session_id", "session_state", "session_seen", "loaded", "ban"]
+                self.keys.player(player_id), ["session_id", "session_state", "session_seen", "loaded", "ban"]
             ),
         )
         return LiveSession(
-            session or "", state or "", int(seen or 0), self.is_fresh(loaded), KeptBan.read(ban)
+            session or "", state or "", int(seen or 0), self.is_fresh(player_id, loaded), KeptBan.read(ban)
         )
 
     async def ban(self, player_id: int) -> KeptBan | None:
         """The player's newest ban, which may be over; None where the cache knows of none."""
-        return KeptBan.read(await cast(Any, self.redis.hget(keys.player(player_id), "ban")))
+        return KeptBan.read(await cast(Any, self.redis.hget(self.keys.player(player_id), "ban")))
 
     async def text(self, key: str) -> str | None:
         """The text under a key; None without one."""
@@ -313,14 +330,15 @@ class Cache:
     async def cache_credential(self, name: str, player_id: int, password_hash: str) -> None:
         """Keep a name's password hash for logins while the store does not answer."""
         items: list[Any] = ["player_id", player_id, "password_hash", password_hash]
+        key = self.keys.credential(name)
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.hset(keys.credential(name), items=items)
-        pipeline.expire(keys.credential(name), self.player_ttl_s)
+        pipeline.hset(key, items=items)
+        pipeline.expire(key, self.player_ttl_s)
         await pipeline.execute()
 
     async def credential(self, name: str) -> tuple[int, str] | None:
         """The player and the password hash of a name, where they were seen before."""
-        kept = await cast(Any, self.redis.hgetall(keys.credential(name)))
+        kept = await cast(Any, self.redis.hgetall(self.keys.credential(name)))
         return (int(kept["player_id"]), kept["password_hash"]) if kept else None
 
     async def count_within(self, key: str, for_s: int) -> int:
@@ -335,7 +353,7 @@ class Cache:
         """Show a wallet's balance, unless a newer one is shown already."""
         await self._run(
             "wallet",
-            [keys.fill_lock(player_id), keys.player(player_id)],
+            [self.keys.fill_lock(player_id), self.keys.player(player_id)],
             [currency, balance, version, FOR_LOAD_S],
         )
 
@@ -349,40 +367,62 @@ class Cache:
         Returns whether something was taken that may be worn: have it looked at.
         """
         shown = ";".join(f"{item},{quantity},{version}" for item, quantity, version in rows)
-        names = (keys.fill_lock(player_id), keys.player(player_id))
-        (taken,) = await self._items.run([(names, (shown,))], (FOR_LOAD_S,))
+        (taken,) = await self._items.run([(player_id, (shown,))], (FOR_LOAD_S,))
         return bool(taken)
 
     async def counters(self, now: float) -> MetaCounters:
-        """The durable counters, with the leases that are open and the changes that wait for the store."""
-        pipeline = self.redis.pipeline(transaction=True)  # all of one moment, so that they balance
-        pipeline.hgetall(keys.COUNTERS)
-        pipeline.zcard(keys.LEASES)
-        pipeline.xlen(keys.STREAM)
-        pipeline.xrange(keys.STREAM, count=1)
-        counters, leases, depth, oldest = await pipeline.execute()
-        accepted_ms = int(oldest[0][0].partition("-")[0]) if oldest else _ms(now)
-        count = {name: int(value) for name, value in counters.items()}
+        """The durable counters, with the leases that are open and the changes that wait for the store.
+
+        They are sums over the partitions, of which each answers at a moment of its own. A lease is counted in
+        its player's partition alone, and each partition balances at every moment, so the sums do, too. But
+        what is done meanwhile may be in one number and not in another: that two matches with the same number
+        of players are both checked out, or that the depth and what was written add up to what was accepted,
+        holds when nothing is under way.
+        """
+        answers = await self._counters.run_each(
+            ((each.counters, each.leases, each.stream), ()) for each in self.keys.partitions
+        )
+        count: Counter[str] = Counter()
+        for flat, leases, depth, _ in answers:
+            count.update({name: int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)})
+            count.update(open=leases, depth=depth)
+        home = dict(zip(answers[0][0][::2], answers[0][0][1::2], strict=True))
+        waiting_ms = [int(oldest.partition("-")[0]) for *_, oldest in answers if oldest]
         return MetaCounters(
-            checkouts=count.get("checkouts", 0),
-            commits=count.get("commits", 0),
-            expired=count.get("expired", 0),
-            closed=count.get("closed", 0),
-            open=leases,
-            writebehind_depth=depth,
-            writebehind_written=count.get("writebehind_written", 0),
-            writebehind_refused=count.get("writebehind_refused", 0),
-            writebehind_rejected=count.get("writebehind_rejected", 0),
-            writebehind_age_ms=max(_ms(now) - accepted_ms, 0),
-            writebehind_lag_ms=count.get("writebehind_lag_ms", 0),
+            checkouts=count["checkouts"],
+            commits=count["commits"],
+            expired=count["expired"],
+            closed=count["closed"],
+            open=count["open"],
+            writebehind_depth=count["depth"],
+            writebehind_written=count["writebehind_written"],
+            writebehind_refused=count["writebehind_refused"],
+            writebehind_rejected=count["writebehind_rejected"],
+            writebehind_age_ms=max(_ms(now) - min(waiting_ms, default=_ms(now)), 0),
+            writebehind_lag_ms=int(home.get("writebehind_lag_ms", 0)),
         )
 
     async def close(self) -> None:
         """Close every connection."""
         await self.redis.aclose()
 
+    def _changed_keys(self, player_id: int) -> list[str]:
+        """What a change of a player is noted in: the keys with which most scripts of one player begin."""
+        partition = self.keys.of(player_id)
+        return [partition.stream, partition.unsettled, partition.player(player_id)]
+
     async def _run(self, name: str, names: list[str], arguments: list[Any]) -> Any:
         return await cast(Any, self._scripts[name](keys=names, args=arguments))
+
+
+def _keys_of_load(partition: Partition) -> tuple[str, ...]:
+    return (
+        partition.counters,
+        partition.leases,
+        partition.session_ends,
+        partition.revocations,
+        partition.kicks,
+    )
 
 
 def _ms(seconds: float) -> int:

@@ -16,7 +16,6 @@ from prometheus_client import Counter
 
 from launchday.clock import Clock
 from launchday.resilience import deadline
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.errors import StoreUnavailableError
 from meta_service.store.store import Store
@@ -41,6 +40,7 @@ class CacheFiller:
 
     def __init__(self, cache: Cache, store: Store, clock: Clock) -> None:
         self._cache = cache
+        self._keys = cache.keys
         self._store = store
         self._clock = clock
         self._under_way: dict[int, asyncio.Task[None]] = {}
@@ -74,8 +74,8 @@ class CacheFiller:
     async def _load_or_wait(self, player_ids: Sequence[int], now: float) -> None:
         locks = self._cache.redis.pipeline(transaction=False)
         for id_ in player_ids:
-            locks.set(keys.fill_lock(id_), "1", nx=True, px=LOCK_MS)
-            locks.hmget(keys.player(id_), ["loaded", "skin"])
+            locks.set(self._keys.fill_lock(id_), "1", nx=True, px=LOCK_MS)
+            locks.hmget(self._keys.player(id_), ["loaded", "skin"])
         answers = await locks.execute()
         states = list(zip(player_ids, answers[::2], answers[1::2], strict=True))
         mine = [id_ for id_, locked, _ in states if locked]
@@ -83,11 +83,11 @@ class CacheFiller:
         if mine:
             try:
                 # Another process may have ended its load between the caller's read and our lock.
-                missing = [id_ for id_, locked, known in states if locked and not self._is_known(*known)]
+                missing = [id_ for id_, locked, known in states if locked and not self._is_known(id_, *known)]
                 if missing:
                     await self._fetch(missing, now)
             finally:
-                await self._cache.redis.delete(*map(keys.fill_lock, mine))
+                await self._unlock(mine)
         if elsewhere:
             LOADS_SHARED.inc(len(elsewhere))
             left = await self._await_others(elsewhere)
@@ -100,11 +100,13 @@ class CacheFiller:
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             pipeline = self._cache.redis.pipeline(transaction=False)
             for id_ in waiting:
-                pipeline.hget(keys.player(id_), "loaded")
-                pipeline.exists(keys.fill_lock(id_))
+                pipeline.hget(self._keys.player(id_), "loaded")
+                pipeline.exists(self._keys.fill_lock(id_))
             answers = await cast(Any, pipeline.execute())
             states = list(zip(waiting, answers[::2], answers[1::2], strict=True))
-            missing = [(id_, locked) for id_, loaded, locked in states if not self._cache.is_fresh(loaded)]
+            missing = [
+                (id_, locked) for id_, loaded, locked in states if not self._cache.is_fresh(id_, loaded)
+            ]
             given_up = [id_ for id_, locked in missing if not locked]
             waiting = [id_ for id_, locked in missing if locked]
             if given_up:  # their process failed: load them now instead of waiting for the rest
@@ -114,8 +116,14 @@ class CacheFiller:
             await self._clock.sleep(POLL_S)
         return waiting
 
-    def _is_known(self, loaded: str | None, skin: str | None) -> bool:
-        return skin is not None and self._cache.is_fresh(loaded)
+    async def _unlock(self, player_ids: Sequence[int]) -> None:
+        locks = self._cache.redis.pipeline(transaction=False)
+        for id_ in player_ids:
+            locks.delete(self._keys.fill_lock(id_))
+        await locks.execute()
+
+    def _is_known(self, player_id: int, loaded: str | None, skin: str | None) -> bool:
+        return skin is not None and self._cache.is_fresh(player_id, loaded)
 
     async def _fetch(self, player_ids: Sequence[int], now: float) -> None:
         rows = await self._store.load(player_ids)

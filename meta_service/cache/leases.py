@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from launchday.telemetry import request_id
-from meta_service.cache import keys, scripts
+from meta_service.cache import keys, packed, scripts
 from meta_service.cache.cache import Cache, parse_rating
 from meta_service.cache.kept_ban import KeptBan, is_banned
+from meta_service.cache.keys import Partition
 from meta_service.messages.leases import LONGEST_LEASE_S, PlayerCommit
 
 # A server whose clock says that its match ended so long before its check-out knows no time at all.
 MAX_SKEW_MS = 24 * 3600 * 1000
 MAX_EXPIRED_PER_CALL = 500  # leases ended in one round trip: some milliseconds of the cache's time, in pieces
-SHARED_KEYS = (keys.COUNTERS, keys.LEASES, keys.STREAM, keys.UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,19 @@ class Leases:
     def __init__(self, cache: Cache) -> None:
         redis = cache.redis
         self._cache = cache
+        self._keys = cache.keys
         self._redis = redis
         self._admit = redis.register_script(scripts.source("admit"))
         self._close = redis.register_script(scripts.source("close"))
-        self._check_out = scripts.PlayerScript(redis, "checkout", SHARED_KEYS)
-        self._commit = scripts.PlayerScript(redis, "commit", SHARED_KEYS)
-        self._close_player = scripts.PlayerScript(redis, "close_player", SHARED_KEYS)
-        self._expire = scripts.PlayerScript(redis, "expire", SHARED_KEYS)
+        self._check_out = scripts.PlayerScript(redis, self._keys, "checkout", _keys_of_leases)
+        self._commit = scripts.PlayerScript(redis, self._keys, "commit", _keys_of_leases)
+        self._close_player = scripts.PlayerScript(redis, self._keys, "close_player", _keys_of_leases)
+        self._expire = scripts.PlayerScript(redis, self._keys, "expire", _keys_of_leases)
 
     async def admit(self, match_id: UUID, player_ids: Sequence[int], ttl_s: float) -> bool:
         """Note that a match has come, with these players; return False when it was closed."""
-        admitted = await cast(
-            Any, self._admit(keys=[keys.match(match_id)], args=[max(_ms(ttl_s), 1), _listed(player_ids)])
-        )
+        key = self._keys.match(match_id)
+        admitted = await cast(Any, self._admit(keys=[key], args=[max(_ms(ttl_s), 1), _listed(player_ids)]))
         return bool(admitted)
 
     async def check_out(
@@ -117,11 +117,12 @@ class Leases:
         Returns one result a player, in the order asked. The reason ``match-closed`` says that the match was
         closed since it was admitted: then it has none of its players.
         """
-        epoch = "" if final else self._cache.epoch
-        times = (_ms(now), _ms(now + ttl_s))
-        mark = self._cache.wearables_mark
-        shared = (str(match_id), server, region, *times, json.dumps(request_id()), epoch, mark)
-        answers = await self._check_out.run(((keys.player(id_), (id_,)) for id_ in player_ids), shared)
+        begin = (str(match_id), server, region, _ms(now), _ms(now + ttl_s), json.dumps(request_id()))
+        mark, epochs = self._cache.wearables_mark, self._cache.epochs
+        answers = await self._check_out.run(
+            ((id_, (id_,)) for id_ in player_ids),
+            lambda partition: (*begin, "" if final else epochs[partition.number], mark),
+        )
         return [
             CheckoutResult(id_, fence, skin=first, level=int(second), look=bool(look))
             if fence
@@ -149,10 +150,11 @@ class Leases:
 
         Returns (player id, reason) of each row, in order; the reason is empty where the result was taken.
         """
+        begin, epochs = (str(match_id), _ms(now), json.dumps(request_id())), self._cache.epochs
         reasons = await self._commit.run(
             (
                 (
-                    keys.player(row.player_id),
+                    row.player_id,
                     (
                         row.player_id,
                         row.fence,
@@ -164,7 +166,7 @@ class Leases:
                 )
                 for row in rows
             ),
-            (str(match_id), _ms(now), json.dumps(request_id()), -1 if final else self._cache.epoch),
+            lambda partition: (*begin, -1 if final else epochs[partition.number]),
         )
         return [(row.player_id, reason) for row, reason in zip(rows, reasons, strict=True)]
 
@@ -175,14 +177,14 @@ class Leases:
         """
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in player_ids:
-            pipeline.hmget(keys.player(player_id), ["lease_match", "loaded", "skin"])
+            pipeline.hmget(self._keys.player(player_id), ["lease_match", "loaded", "skin"])
         answers = await cast(Any, pipeline.execute())
         come = any(match == str(match_id) for match, _, _ in answers)
         states = zip(player_ids, answers, strict=True)
         return come, [
             id_
             for id_, (_, loaded, skin) in states
-            if not self._cache.is_fresh(loaded) and (loaded is not None or skin is None)
+            if not self._cache.is_fresh(id_, loaded) and (loaded is not None or skin is None)
         ]
 
     async def close(self, match_id: UUID, *, force: bool, come: bool) -> list[int] | None:
@@ -193,9 +195,9 @@ class Leases:
             force: close it also when it has come.
             come: a player's lease says that it has, see ``have_come``.
         """
+        key = self._keys.match(match_id)
         closed, players = await cast(
-            Any,
-            self._close(keys=[keys.match(match_id)], args=[int(force), int(come), _ms(LONGEST_LEASE_S)]),
+            Any, self._close(keys=[key], args=[int(force), int(come), _ms(LONGEST_LEASE_S)])
         )
         return [int(id_) for id_ in players.split(",") if id_] if closed else None
 
@@ -206,9 +208,10 @@ class Leases:
 
         ``final``: the store is away, so what the cache knows of players has to do.
         """
-        until_ms, epoch = _ms(now + LONGEST_LEASE_S), "" if final else self._cache.epoch
+        begin, epochs = (str(match_id), _ms(now), _ms(now + LONGEST_LEASE_S)), self._cache.epochs
         answers = await self._close_player.run(
-            ((keys.player(id_), (id_,)) for id_ in player_ids), (str(match_id), _ms(now), until_ms, epoch)
+            ((id_, (id_,)) for id_ in player_ids),
+            lambda partition: (*begin, "" if final else epochs[partition.number]),
         )
         return [id_ for id_, answer in zip(player_ids, answers, strict=True) if answer == "not-loaded"]
 
@@ -224,37 +227,67 @@ class Leases:
             "void_claim",
             *("lease_state", "lease_until", "lease_match", "lease_server"),
         ]
-        pipeline = self._redis.pipeline(transaction=False)
+        commands = []
         for player_id in player_ids:
-            pipeline.hmget(keys.player(player_id), fields)
-        answers = await cast(Any, pipeline.execute())
+            hash_key, claims_key = self._keys.player(player_id), keys.claims(player_id)
+            commands.append(packed.command(hash_key, "HMGET", hash_key, *fields))
+            commands.append(packed.command(claims_key, "HMGET", claims_key, "queued", "void_claim"))
+        answers = await packed.ask(self._redis, commands)
         return [
             TicketFacts(
                 parse_rating(rating) if rating else prior,
                 _held(lease, _ms(now)),
                 session in ("revoked", "erased"),
                 KeptBan.read(ban) if is_banned(ban, now) else None,
-                _claim(queued, _ms(now)) if queued else None,
-                _claim(void_claim, _ms(now)) if void_claim else None,
+                *_claims(claims, older, _ms(now)),
             )
-            for rating, session, ban, queued, void_claim, *lease in answers
+            for (rating, session, ban, *older_and_lease), claims in zip(
+                answers[::2], answers[1::2], strict=True
+            )
+            for older, lease in [(older_and_lease[:2], older_and_lease[2:])]
         ]
 
     async def expire(self, now: float) -> int:
         """End every lease whose time is over; return how many."""
         total = 0
+        most = -(-MAX_EXPIRED_PER_CALL // len(self._keys))
         while True:
-            over = await cast(
-                Any,
-                self._redis.zrangebyscore(keys.LEASES, "-inf", _ms(now), start=0, num=MAX_EXPIRED_PER_CALL),
+            over = await packed.ask(
+                self._redis,
+                [
+                    packed.command(
+                        *(each.leases, "ZRANGEBYSCORE", each.leases, "-inf", _ms(now), "LIMIT", 0, most)
+                    )
+                    for each in self._keys.partitions
+                ],
             )
-            ended = await self._expire.run((keys.PLAYER_PREFIX + id_, (id_, _ms(now))) for id_ in over)
+            ended = await self._expire.run((int(id_), (id_, _ms(now))) for ids in over for id_ in ids)
             total += int(sum(ended))
-            if len(over) < MAX_EXPIRED_PER_CALL:
+            if all(len(ids) < most for ids in over):
                 return total
 
 
-def _claim(kept: str, now_ms: int) -> UUID | None:
+def _keys_of_leases(partition: Partition) -> tuple[str, ...]:
+    return partition.counters, partition.leases, partition.stream, partition.unsettled
+
+
+def _claims(
+    kept: Sequence[str | None], older: Sequence[str | None], now_ms: int
+) -> tuple[UUID | None, UUID | None]:
+    """The claim with which a player's party queues, and the one that is void.
+
+    ``older``: where a process of an earlier release keeps both, which may run beside during an upgrade.
+    """
+    queued, void_claim = (_claim(text, now_ms) for text in kept)
+    older_queued, older_void = (_claim(text, now_ms) for text in older)
+    if queued is None and older_queued != void_claim:
+        queued = older_queued
+    return queued, void_claim or older_void
+
+
+def _claim(kept: str | None, now_ms: int) -> UUID | None:
+    if kept is None:
+        return None
     claim, _, until_ms = kept.partition(",")
     return UUID(claim) if int(until_ms) > now_ms else None
 

@@ -1,4 +1,5 @@
-"""Many like commands in one round trip, packed by us: for a match that is asked player by player.
+"""Many like commands in one round trip a node, packed by us: for a match that is asked player by player, and
+for what is asked of every partition.
 
 redis-py's asyncio connection packs each argument in Python, some 2 µs for each of the sixteen of a check-out;
 here those that all players share are packed once. Check-out and commit of a player take the API 37 µs so, and
@@ -7,49 +8,40 @@ took 76 µs through redis-py's pipeline.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from launchday.resilience.cache_client import BoundedRedis
+from launchday.resilience.cache_client import send_packed
+from launchday.resilience.packed import Argument, begin, pack
 
-Argument = str | int | float
-
-
-def pack(arguments: Iterable[Argument]) -> bytes:
-    """The arguments of a command, as Redis' protocol has them (RESP bulk strings)."""
-    texts = ((each if isinstance(each, str) else repr(each)).encode() for each in arguments)
-    return b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts])
+Command = tuple[str, bytes]
+"""A key, which says where on a cluster it goes, and the packed command."""
 
 
-def begin(arguments: int) -> bytes:
-    """The beginning of a command of so many arguments, its name included."""
-    return b"*%d\r\n" % arguments
+def command(key: str, *arguments: Argument) -> Command:
+    """A command about a key.
 
-
-async def send(redis: Redis, commands: bytes, answers: int) -> list[Any]:
-    """Send packed commands; return the answer of each, an error of the server as a ResponseError.
-
-    Raises redis-py's errors where the connection fails; it is ended then, for answers are unread.
+    Args:
+        key: which the command is about.
+        arguments: its name and all that follows, the key included.
     """
-    bounded = redis.bounded() if isinstance(redis, BoundedRedis) else contextlib.nullcontext()
-    async with bounded:
-        pool = redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            await connection.send_packed_command(commands)
-            found: list[Any] = []
-            for _ in range(answers):
-                try:
-                    found.append(await connection.read_response())
-                except ResponseError as error:
-                    found.append(error)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-    return found
+    return key, begin(len(arguments)) + pack(arguments)
+
+
+async def ask(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send packed commands, one round trip a node; return the answer of each, as the protocol has it.
+
+    Raises redis-py's errors: where a connection fails, or the first one of the server once all were answered.
+    """
+    answers = await send_packed(redis, commands)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+async def texts(redis: Redis, keys: Sequence[str]) -> list[str | None]:
+    """The texts under keys, wherever they lie; None for each that there is not."""
+    return await ask(redis, [command(key, "GET", key) for key in keys])

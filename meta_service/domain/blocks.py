@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
-from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from meta_service.cache import keys
+from meta_service.cache import packed
 from meta_service.domain.players import Players
 from meta_service.errors import BlockError, StoreUnavailableError
 from meta_service.store.store import Store
@@ -37,6 +36,7 @@ class Blocks:
         self._players = players
         self._store: Store = players.store
         self._redis: Redis = players.cache.redis
+        self._keys = players.cache.keys
 
     async def add(self, player_id: int, other: int, now: float) -> None:
         """Block ``other``: a friendship ends, and what either had asked of the other is not seen any more.
@@ -49,12 +49,12 @@ class Blocks:
         rows = await self._store.change(_ADD, player_id, other, MAX_BLOCKED, now)
         if rows[0]["refusal"] is not None:
             raise BlockError("blocks-full", f"one player blocks at most {MAX_BLOCKED} others: end one first")
-        await self._redis.delete(keys.blocks(player_id))
+        await self._redis.delete(self._keys.blocks(player_id))
 
     async def remove(self, player_id: int, other: int) -> bool:
         """Block ``other`` no longer; return whether they were blocked. Raises StoreUnavailableError."""
         ended = bool(await self._store.change(_END, player_id, other))
-        await self._redis.delete(keys.blocks(player_id))
+        await self._redis.delete(self._keys.blocks(player_id))
         return ended
 
     async def list_of(self, player_id: int) -> list[int]:
@@ -72,7 +72,7 @@ class Blocks:
         return {id_: found.get(id_, []) for id_ in player_ids}
 
     async def _cached(self, player_ids: Sequence[int]) -> dict[int, list[int]]:
-        kept = await cast(Any, self._redis.mget([keys.blocks(id_) for id_ in player_ids]))
+        kept = await packed.texts(self._redis, [self._keys.blocks(id_) for id_ in player_ids])
         return {id_: json.loads(text) for id_, text in zip(player_ids, kept, strict=True) if text is not None}
 
     async def _read(self, player_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -81,6 +81,6 @@ class Blocks:
         found.update({row["player_id"]: row["blocked"] for row in rows})
         pipeline = self._redis.pipeline(transaction=False)
         for id_, blocked in found.items():
-            pipeline.set(keys.blocks(id_), json.dumps(blocked), ex=KEPT_S, nx=True)
+            pipeline.set(self._keys.blocks(id_), json.dumps(blocked), ex=KEPT_S, nx=True)
         await pipeline.execute()
         return found

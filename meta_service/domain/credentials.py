@@ -9,7 +9,6 @@ from __future__ import annotations
 import structlog
 from redis.exceptions import RedisError
 
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.hashing import Passwords
 from meta_service.errors import (
@@ -101,7 +100,7 @@ class Credentials:
         if not await self._passwords.matches(kept, password, (source, name)) or found is None:
             await self._count_wrong(name, source)
             raise WrongPasswordError("the name or the password is wrong")
-        await self._cache.redis.delete(keys.attempts(name, source))
+        await self._cache.redis.delete(self._cache.keys.attempts(name, source))
         await self._remember(name, *found)
         return int(found[0])
 
@@ -112,11 +111,11 @@ class Credentials:
 
     async def _limit(self, name: str, source: str) -> None:
         # What is being checked meanwhile is not counted yet: the gate lets few passwords in at once.
-        if int(await self._cache.redis.get(keys.attempts(name, source)) or 0) >= MAX_ATTEMPTS:
+        if int(await self._cache.redis.get(self._cache.keys.attempts(name, source)) or 0) >= MAX_ATTEMPTS:
             raise TooManyAttemptsError("too many attempts for this name from your address: wait a minute")
 
     async def _count_wrong(self, name: str, source: str) -> None:
-        await self._cache.count_within(keys.attempts(name, source), ATTEMPTS_WINDOW_S)
+        await self._cache.count_within(self._cache.keys.attempts(name, source), ATTEMPTS_WINDOW_S)
 
     async def _remember(self, name: str, player_id: int, kept: str) -> None:
         try:

@@ -30,8 +30,11 @@ FIRST_SWEEP_S = 60.0
 SWEEP_S = 24 * 3600.0
 # A region that has not cleaned its cache by then is no more: caches let go of players within a week.
 PATIENCE_S = 8 * 24 * 3600.0
+LATE_REQUEST_S = 3600  # for so long a request that was let in before may still come to a party's step
 MAX_DUE = 100  # a turn of a worker's
 
+# The others are of a region's partitions, see `meta_service.cache.epoch`.
+_REGIONS = "ARRAY(SELECT region FROM cache_epochs WHERE strpos(region, '#') = 0)"
 _BEGIN = "SELECT begun FROM erasure_begin($1, $2, $3, $4, $5, $6)"
 _READ = """
 SELECT pseudonym, login_name, coalesce(logins, '{}') AS logins, coalesce(others, '{}') AS others,
@@ -49,7 +52,7 @@ _FINISH = f"""
 UPDATE erasures SET finished_at = to_timestamp($2), pseudonym = NULL, login_name = NULL, logins = NULL,
     others = NULL, seasons = NULL
 WHERE player_id = $1 AND stored_at IS NOT NULL AND (
-    cleaned @> ARRAY(SELECT region FROM cache_epochs)
+    cleaned @> {_REGIONS}
     OR asked_at < to_timestamp($2) - make_interval(secs => {PATIENCE_S})
 )
 RETURNING true
@@ -57,7 +60,7 @@ RETURNING true
 _DUE = f"""
 SELECT player_id FROM erasures
 WHERE finished_at IS NULL AND (
-    stored_at IS NULL OR NOT $1 = ANY (cleaned) OR cleaned @> ARRAY(SELECT region FROM cache_epochs)
+    stored_at IS NULL OR NOT $1 = ANY (cleaned) OR cleaned @> {_REGIONS}
     OR asked_at < to_timestamp($2) - make_interval(secs => {PATIENCE_S})
 )
 ORDER BY asked_at LIMIT {MAX_DUE}
@@ -99,6 +102,7 @@ class Erasures:
         self._players = players
         self._store = players.store
         self._redis = players.cache.redis
+        self._keys = players.cache.keys
         self._region = players.cache.region
         self._leave_party = leave_party
         self._clock = clock
@@ -162,20 +166,25 @@ class Erasures:
         The mark comes first: whoever has it joins no party and is invited to none while the rest goes.
         """
         await self._players.cache.load(await self._store.load([player_id]), [player_id], now)
+        mark = keys.claims(player_id)  # as parties see it
+        await cast(Any, self._redis.hset(mark, "erased", "1"))
         await self._leave_party(player_id, now)
         await self._decline_all(player_id)
         pipeline = self._redis.pipeline(transaction=False)
-        own = [key(player_id) for key in (keys.friends, keys.blocks, keys.declined, keys.invitations)]
-        own += [keys.presence(player_id), keys.name(player_id), keys.party_of(player_id)]
-        own += [keys.login(bytes(digest).hex()) for digest in left["logins"]]
+        pipeline.hdel(mark, "queued", "void_claim")
+        pipeline.expire(mark, LATE_REQUEST_S)
+        names = self._keys
+        own = [key(player_id) for key in (names.friends, names.blocks, names.presence, names.name)]
+        own += [key(player_id) for key in (keys.declined, keys.invitations, keys.party_of)]
+        own += [names.login(bytes(digest).hex()) for digest in left["logins"]]
         if left["login_name"] is not None:
-            own.append(keys.credential(left["login_name"]))
+            own.append(names.credential(left["login_name"]))
         for other in left["others"]:  # lists that name the player; they are read anew when needed
-            own += [keys.friends(other), keys.blocks(other)]
+            own += [names.friends(other), names.blocks(other)]
             pipeline.zrem(keys.declined(other), str(player_id))
         for key in own:
             pipeline.delete(key)
-        pipeline.zrem(keys.UNSETTLED, str(player_id))
+        pipeline.zrem(names.of(player_id).unsettled, str(player_id))
         await pipeline.execute()
         await leaderboards.remove(self._redis, left["seasons"], player_id)
 
@@ -184,7 +193,7 @@ class Erasures:
         invited = await cast(Any, self._redis.zrange(keys.invitations(player_id), 0, -1))
         pipeline = self._redis.pipeline(transaction=False)
         for party_id in invited:
-            pipeline.hdel(f"{keys.PARTY_PREFIX}{party_id}", f"i:{player_id}", f"b:{player_id}")
+            pipeline.hdel(keys.party(party_id), f"i:{player_id}", f"b:{player_id}")
         if invited:
             await pipeline.execute()
 

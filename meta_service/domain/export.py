@@ -137,12 +137,13 @@ class Exports:
 
     async def _cached(self, player_id: int, now: float) -> dict[str, Any]:
         player = await self._players.profile(player_id, now)
+        names = self._players.cache.keys
         pipeline = self._players.cache.redis.pipeline(transaction=False)
-        pipeline.hgetall(keys.player(player_id))
-        pipeline.get(keys.presence(player_id))
+        pipeline.hgetall(names.player(player_id))
+        pipeline.get(names.presence(player_id))
         pipeline.get(keys.party_of(player_id))
         pipeline.zrange(keys.invitations(player_id), 0, -1)
-        pipeline.get(keys.friends(player_id))
+        pipeline.get(names.friends(player_id))
         fields, presence, party, invitations, friends = await cast(Any, pipeline.execute())
         fields["device"] = fields.get("device", "")[:16]
         return {

@@ -18,7 +18,6 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from meta_service.cache import keys
 from meta_service.domain.accounts import default_name
 from meta_service.domain.blocks import Blocks
 from meta_service.domain.players import Players
@@ -69,6 +68,7 @@ class Friends:
         self._blocks = blocks
         self._store: Store = players.store
         self._redis: Redis = players.cache.redis
+        self._keys = players.cache.keys
 
     async def request(self, player_id: int, other: int, now: float) -> None:
         """Ask ``other`` to be friends; one who had asked first becomes a friend.
@@ -95,7 +95,8 @@ class Friends:
     async def block(self, player_id: int, other: int, now: float) -> None:
         """Block a player; they are a friend no longer. Raises BlockError and as `request` does."""
         await self._blocks.add(player_id, other, now)
-        await self._redis.delete(keys.friends(player_id), keys.friends(other))
+        for one in (player_id, other):
+            await self._redis.delete(self._keys.friends(one))
 
     async def list_friends(self, player_id: int, now: float) -> list[Friend]:
         """All friends and requests with presence.
@@ -106,7 +107,7 @@ class Friends:
             rows = [dict(row) for row in await self._store.read(_LIST, player_id)]
             await self._keep(player_id, rows)
         except StoreUnavailableError:
-            kept = await cast(Any, self._redis.get(keys.friends(player_id)))
+            kept = await cast(Any, self._redis.get(self._keys.friends(player_id)))
             if kept is None:
                 raise
             rows = json.loads(kept)
@@ -124,18 +125,18 @@ class Friends:
 
     async def set_presence(self, player_id: int, presence: Literal["online", "away"]) -> None:
         """Set a player's presence, for ``PRESENCE_TTL_S`` seconds."""
-        await self._redis.set(keys.presence(player_id), presence, ex=PRESENCE_TTL_S)
+        await self._redis.set(self._keys.presence(player_id), presence, ex=PRESENCE_TTL_S)
 
     async def _keep(self, player_id: int, rows: Sequence[dict[str, Any]]) -> None:
-        await self._redis.set(keys.friends(player_id), json.dumps(rows), ex=FRIENDS_CACHE_TTL_S)
+        await self._redis.set(self._keys.friends(player_id), json.dumps(rows), ex=FRIENDS_CACHE_TTL_S)
 
     async def _presence(
         self, player_ids: Sequence[int], now: float
     ) -> dict[int, tuple[Presence, UUID | None]]:
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in player_ids:
-            pipeline.hmget(keys.player(player_id), ["lease_state", "lease_until", "lease_match"])
-            pipeline.get(keys.presence(player_id))
+            pipeline.hmget(self._keys.player(player_id), ["lease_state", "lease_until", "lease_match"])
+            pipeline.get(self._keys.presence(player_id))
         answers = await pipeline.execute()
         leases, words = answers[::2], answers[1::2]
         return {

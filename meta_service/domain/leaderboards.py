@@ -180,7 +180,7 @@ class Leaderboards:
 
     async def _ensure_built(self, season: str) -> None:
         built = keys.boards_built(season)
-        if self._cache.is_fresh(await self._cache.text(built)):
+        if self._is_built(await self._cache.text(built)):
             return
         building, mine = keys.boards_build_lock(season), str(self._clock.uuid())
         if await self._redis.set(building, mine, nx=True, ex=BUILD_LOCK_S):
@@ -194,7 +194,7 @@ class Leaderboards:
             return
         for _ in range(int(MAX_WAIT_S / POLL_S)):
             await self._clock.sleep(POLL_S)
-            if self._cache.is_fresh(await self._cache.text(built)):
+            if self._is_built(await self._cache.text(built)):
                 return
         raise RebuildingError(f"the leaderboards of {season} are being rebuilt: try again")
 
@@ -202,6 +202,10 @@ class Leaderboards:
         """Whether no result of it can come any more."""
         ends_s = [each.window_s[1] for each in self._seasons.all if each.name == season]
         return self._clock.wall() > max(ends_s, default=0.0) + LATE_RESULTS_S
+
+    def _is_built(self, epoch: str | None) -> bool:
+        """Boards lie in the home partition, so its epoch is theirs."""
+        return epoch is not None and int(epoch) >= self._cache.epoch
 
     async def _build(self, season: str) -> None:
         players, last = 0, 0

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from meta_service.cache import keys
 from meta_service.domain import accounts
 from meta_service.domain.players import Players
 from meta_service.errors import LoginLinkError, StoreUnavailableError, UnknownPlayerError
@@ -127,7 +126,7 @@ class Logins:
         if row["refusal"]:
             raise _refusal(row["refusal"], player_id)
         await self._players.show_account(player_id, now)
-        await self._redis.delete(keys.login(bytes(row["unlinked"]).hex()))
+        await self._redis.delete(self._cache.keys.login(bytes(row["unlinked"]).hex()))
 
     async def of_player(self, player_id: int) -> list[dict[str, Any]]:
         """A player's logins, the oldest first, each named by the beginning of its hash.
@@ -150,7 +149,7 @@ class Logins:
     async def _linked(self, login: Login, now: float) -> int | None:
         """The player whom a login was linked to, as far as cache or store can tell."""
         with contextlib.suppress(UnknownPlayerError, StoreUnavailableError):
-            pointed = await self._cache.text(keys.login(login.digest.hex()))
+            pointed = await self._cache.text(self._cache.keys.login(login.digest.hex()))
             if pointed is not None:
                 await self._players.profile(int(pointed), now)  # it is in the cache after this
                 if await self._is_linked(int(pointed), login):
@@ -164,11 +163,12 @@ class Logins:
 
     async def _is_linked(self, player_id: int, login: Login) -> bool:
         field = f"login:{login.digest.hex()}"
-        return bool(await cast(Any, self._redis.hexists(keys.player(player_id), field)))
+        return bool(await cast(Any, self._redis.hexists(self._cache.keys.player(player_id), field)))
 
     async def _point(self, login: Login, player_id: int) -> None:
         with contextlib.suppress(RedisError):  # the store tells it at the next login
-            await self._redis.set(keys.login(login.digest.hex()), player_id, ex=self._cache.player_ttl_s)
+            key = self._cache.keys.login(login.digest.hex())
+            await self._redis.set(key, player_id, ex=self._cache.player_ttl_s)
 
 
 def _refusal(slug: str, player_id: int) -> LoginLinkError | UnknownPlayerError:

@@ -10,7 +10,6 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.domain.accounts import default_name
 from meta_service.domain.name_rules import checked_name
@@ -71,7 +70,7 @@ class Names:
         if row["refusal"]:
             raise UnknownPlayerError(f"player {player_id} is not known: log in")
         await self._players.show_account(player_id, now)
-        await self._redis.delete(keys.name(player_id))
+        await self._redis.delete(self._players.cache.keys.name(player_id))
         return TakenName(name.text, row["changeable_at"])
 
 
@@ -79,8 +78,8 @@ async def names_of(cache: Cache, store: Store, player_ids: Sequence[int]) -> lis
     """The display names of players, in order; as last seen, or the default ones, while the store is away."""
     pipeline = cache.redis.pipeline(transaction=False)
     for player_id in player_ids:
-        pipeline.hget(keys.player(player_id), "display_name")
-        pipeline.get(keys.name(player_id))
+        pipeline.hget(cache.keys.player(player_id), "display_name")
+        pipeline.get(cache.keys.name(player_id))
     answers = await pipeline.execute()
     found = {
         id_: shown or kept
@@ -100,6 +99,7 @@ async def _stored(cache: Cache, store: Store, player_ids: Sequence[int]) -> dict
     chosen: dict[int, str] = {row["player_id"]: row["display_name"] for row in rows}
     pipeline = cache.redis.pipeline(transaction=False)
     for player_id in player_ids:
-        pipeline.set(keys.name(player_id), chosen.get(player_id, default_name(player_id)), ex=KEPT_S)
+        name = chosen.get(player_id, default_name(player_id))
+        pipeline.set(cache.keys.name(player_id), name, ex=KEPT_S)
     await pipeline.execute()
     return chosen

@@ -5,13 +5,17 @@ play, signed by this service. Every member reads it and makes a ticket of their 
 knows the members without asking. Whoever joins, leaves, is removed, is not ready any more or logs out voids
 the claim in the same step, and the stream of party changes tells the matchmaker, which takes the tickets
 back.
+
+A step concerns all members, and in some cases other parties. A script's caller names every key that it
+touches, so whoever is concerned is looked for first; where that has changed until the step, it does nothing,
+and is made anew. All keys of parties lie in the home partition.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -32,6 +36,7 @@ INVITATION_TTL_S = 300  # time enough to finish a match
 MAX_INVITATIONS = 16  # open at once of one party: twice its seats
 MAX_INCOMING = 32  # open at once of one player, then the oldest makes room: a list is 1 ms of the cache
 DECLINED_S = 24 * 3600  # for so long whoever asked does not ask again
+MAX_LOOKS = 10  # at a party that changes between a look and the step, before the caller is to try again
 
 REFUSALS = {
     "in-a-party": (409, "leave the party you are in first"),
@@ -49,7 +54,39 @@ REFUSALS = {
     "player-blocked": (409, "you block that player: end that first"),
     "too-many-invitations": (409, "too many invitations are open: wait for their answers"),
     "unknown-player": (404, "there is no such player"),
+    "party-busy": (409, "the party changes all the time: try again"),
 }
+
+
+class _Concerned(NamedTuple):
+    """Whose keys a step names, in the order in which the script expects them.
+
+    Attributes:
+        players: the caller, the other, and all members.
+        invited: who lose their invitation if the party ends.
+        parties: others that it touches.
+    """
+
+    players: list[int]
+    invited: list[str]
+    parties: list[str]
+
+    def ids(self) -> list[int | str]:
+        """The three lists, each behind its length."""
+        return [part for of in self for part in (len(of), *of)]
+
+    def keys(self) -> list[str]:
+        """The keys of each."""
+        found = []
+        for player_id in self.players:
+            found += [
+                keys.party_of(player_id),
+                keys.invitations(player_id),
+                keys.declined(player_id),
+                keys.claims(player_id),
+            ]
+        found += [keys.invitations(int(player_id)) for player_id in self.invited]
+        return found + [keys.party(party_id) for party_id in self.parties]
 
 
 class Parties:
@@ -64,6 +101,7 @@ class Parties:
         self._signer = signer
         self._clock = clock
         self._redis = players.cache.redis
+        self._keys = players.cache.keys
         self._script = self._redis.register_script(scripts.source("party"))
         self._invitations = self._redis.register_script(scripts.source("invitations"))
 
@@ -112,10 +150,14 @@ class Parties:
 
     async def invitations(self, player_id: int, now: float) -> list[Invitation]:
         """The parties a player is invited to, and until when; not by whom they block."""
+        ids = await cast(Any, self._redis.zrange(keys.invitations(player_id), 0, -1))
+        if not ids:
+            return []
         rows = await cast(
             Any,
             self._invitations(
-                keys=[keys.invitations(player_id)], args=[int(now * 1000), player_id, keys.PARTY_PREFIX]
+                keys=[keys.invitations(player_id), *map(keys.party, ids)],
+                args=[int(now * 1000), player_id, *ids],
             ),
         )
         if not rows:
@@ -199,29 +241,26 @@ class Parties:
     async def _run_script(
         self, what: str, party_id: UUID, caller: int, now: float, *more: int | str, other: int | None = None
     ) -> Party:
-        concerned = [caller, caller if other is None else other]
-        names = [keys.party(party_id)]
-        for player_id in concerned:
-            names += [
-                keys.party_of(player_id),
-                keys.invitations(player_id),
-                keys.player(player_id),
-                keys.declined(player_id),
+        for _ in range(MAX_LOOKS):
+            concerned, version = await self._look(what, party_id, caller, other, now)
+            seen = (version, await self._logged_out(concerned.players)) if what == "queue" else ()
+            arguments = [
+                *(what, int(now * 1000), PARTY_TTL_S * 1000, str(party_id)),
+                *(caller, "" if other is None else other),
+                *concerned.ids(),
+                *more,
+                *seen,
             ]
-        names.append(keys.PARTY_CHANGES)
-        arguments = [
-            what,
-            int(now * 1000),
-            PARTY_TTL_S * 1000,
-            str(party_id),
-            caller,
-            "" if other is None else other,
-            keys.PARTY_OF_PREFIX,
-            keys.INVITATIONS_PREFIX,
-            keys.PLAYER_PREFIX,
-            *more,
-        ]
-        refusal, flat = await cast(Any, self._script(keys=names, args=arguments))
+            refusal, flat = await cast(
+                Any,
+                self._script(
+                    keys=[keys.party(party_id), keys.PARTY_CHANGES, *concerned.keys()], args=arguments
+                ),
+            )
+            if refusal != "anew":
+                break
+        else:
+            raise _refusal("party-busy")
         if refusal:
             raise _refusal(refusal)
         fields = _fields(flat)
@@ -230,12 +269,38 @@ class Parties:
             return msgspec.structs.replace(party, queue=self._queue_of(party_id, fields, now))
         return party
 
+    async def _look(
+        self, what: str, party_id: UUID, caller: int, other: int | None, now: float
+    ) -> tuple[_Concerned, str]:
+        """Whom and which other parties a step concerns, and the party's version; empty: there is none."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(keys.party(party_id))
+        pipeline.get(keys.party_of(caller))
+        if what == "invite":
+            pipeline.zrangebyscore(keys.invitations(other or 0), f"({int(now * 1000)}", "+inf")
+        fields, current, *listed = await cast(Any, pipeline.execute())
+        players = [caller, *([] if other is None else [other]), *(id_ for _, id_, _ in _joined(fields))]
+        invited = [name[2:] for name in fields if name.startswith("i:")] if what in ("leave", "kick") else []
+        parties = [current] if current and what in ("create", "accept") else []
+        for ids in listed:
+            rivals = [id_ for id_ in ids if id_ != str(party_id)]
+            parties += rivals[: max(len(rivals) + 1 - MAX_INCOMING, 0)]
+        return _Concerned(list(dict.fromkeys(players)), invited, parties), fields.get("version", "")
+
+    async def _logged_out(self, player_ids: Sequence[int]) -> str:
+        """Those among players who have logged out, or were, as ``,id,id,``."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for player_id in player_ids:
+            pipeline.hget(self._keys.player(player_id), "session_state")
+        states = zip(player_ids, await cast(Any, pipeline.execute()), strict=True)
+        return f",{','.join(str(id_) for id_, state in states if state == 'revoked')},"
+
     async def _names(self, player_ids: Iterable[int]) -> dict[int, str]:
         """The display names of players, in one round trip."""
         ids = list(dict.fromkeys(player_ids))
         pipeline = self._redis.pipeline(transaction=False)
         for player_id in ids:
-            pipeline.hget(keys.player(player_id), "display_name")
+            pipeline.hget(self._keys.player(player_id), "display_name")
         names = await pipeline.execute()
         return {id_: name or default_name(id_) for id_, name in zip(ids, names, strict=True)}
 

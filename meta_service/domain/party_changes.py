@@ -23,7 +23,7 @@ class ChangedParties:
 
     async def after(self, cursor: str) -> PartyChanges:
         """The changes after a cursor, the oldest first, at most a page; after ``0-0``: all that are kept."""
-        entries, behind = await entries_after(self._redis, keys.PARTY_CHANGES, cursor)
+        entries, behind = await entries_after(self._redis, [keys.PARTY_CHANGES], cursor)
         return PartyChanges(
             [PartyChange(UUID(of["claim"]), of["why"], int(of["at"]) / 1000) for _, of in entries],
             behind,

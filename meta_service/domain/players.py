@@ -10,7 +10,6 @@ import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache, LoadoutFields, LoadoutResult, PlayerRecord
 from meta_service.cache.fill import CacheFiller
 from meta_service.cache.kept_ban import KeptBan
@@ -265,7 +264,7 @@ class Players:
         """The players among these whose last login was in another region."""
         pipeline = self.cache.redis.pipeline(transaction=False)
         for player_id in player_ids:
-            pipeline.hget(keys.player(player_id), "home")
+            pipeline.hget(self.cache.keys.player(player_id), "home")
         homes = await pipeline.execute()
         return [
             id_ for id_, home in zip(player_ids, homes, strict=True) if home not in (None, self.cache.region)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from redis.asyncio import Redis
-
-from meta_service.cache import keys
+from meta_service.cache.cache import Cache
 from meta_service.domain.followed import entries_after
 from meta_service.messages.base import PlayerId
 from meta_service.messages.operators import Kick, Kicks, Revocation, Revocations
@@ -22,12 +20,14 @@ from meta_service.messages.operators import Kick, Kicks, Revocation, Revocations
 class RevokedTokens:
     """Reads the streams of a region's cache. Errors are redis-py's."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, cache: Cache) -> None:
+        self._redis = cache.redis
+        self._parts = [each.revocations for each in cache.keys.partitions]
+        self._kicks = [each.kicks for each in cache.keys.partitions]
 
     async def after(self, cursor: str) -> Revocations:
         """The revocations after a cursor, at most a page; after ``0-0``: all that are kept."""
-        entries, behind = await entries_after(self._redis, keys.REVOCATIONS, cursor)
+        entries, behind = await entries_after(self._redis, self._parts, cursor)
         return Revocations(
             [
                 Revocation(
@@ -45,7 +45,7 @@ class RevokedTokens:
 
     async def kicks(self, match_id: UUID, cursor: str) -> Kicks:
         """The kicks of a match after a cursor, at most a page of all matches'."""
-        entries, behind = await entries_after(self._redis, keys.KICKS, cursor)
+        entries, behind = await entries_after(self._redis, self._kicks, cursor)
         return Kicks(
             [
                 Kick(PlayerId(int(of["player"])), of["why"])

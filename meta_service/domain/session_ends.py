@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
-from meta_service.cache import keys
+from meta_service.cache.cache import Cache
 from meta_service.cache.kept_ban import is_banned
 from meta_service.domain.followed import entries_after
 from meta_service.messages.base import PlayerId
@@ -26,17 +24,19 @@ MAX_KEPT = 1_000_000  # of other regions, where nobody of this one trims by time
 class EndedSessions:
     """Reads the stream of a region's cache. Errors are redis-py's."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis: Any = redis
+    def __init__(self, cache: Cache) -> None:
+        self._redis: Any = cache.redis
+        self._keys = cache.keys
+        self._parts = [each.session_ends for each in cache.keys.partitions]
 
     async def after(self, cursor: str, now: float) -> SessionEnds:
         """The ends after a cursor, the oldest first, at most a page; after ``0-0``: all that are kept."""
-        entries, behind = await entries_after(self._redis, keys.SESSION_ENDS, cursor)
+        entries, behind = await entries_after(self._redis, self._parts, cursor)
         if not entries:
             return SessionEnds([], behind)
         pipeline = self._redis.pipeline(transaction=False)
         for _, fields in entries:
-            pipeline.hmget(keys.player(int(fields["player"])), ["session_state", "ban"])
+            pipeline.hmget(self._keys.player(int(fields["player"])), ["session_state", "ban"])
         states = await pipeline.execute()
         return SessionEnds(
             [
@@ -53,10 +53,10 @@ class EndedSessions:
         )
 
 
-async def tell_ends(redis: Redis, ends: Iterable[tuple[int, int]]) -> None:
+async def tell_ends(cache: Cache, ends: Iterable[tuple[int, int]]) -> None:
     """Tell of sessions (player id, Unix milliseconds) that were ended in another region."""
-    pipeline: Any = redis.pipeline(transaction=False)
+    pipeline: Any = cache.redis.pipeline(transaction=False)
     for player_id, at_ms in ends:
         fields = {"player": player_id, "at": at_ms, "why": "revoked"}
-        pipeline.xadd(keys.SESSION_ENDS, fields, maxlen=MAX_KEPT, approximate=True)
+        pipeline.xadd(cache.keys.of(player_id).session_ends, fields, maxlen=MAX_KEPT, approximate=True)
     await pipeline.execute()

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from launchday.clock import Clock
 from launchday.identity import REFRESH, Identity, InvalidTokenError, Signer
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.cache.kept_ban import KeptBan
 from meta_service.domain.players import Players, banned, ensure_live_session
@@ -113,7 +112,8 @@ class Sessions:
         if not self._cache.region or told.slug != SUPERSEDED:
             return False
         issued_at = caller.expires_at - self._access_s
-        opened_ms = await cast(Any, self._cache.redis.hget(keys.player(caller.player_id), "session_opened"))
+        key = self._cache.keys.player(caller.player_id)
+        opened_ms = await cast(Any, self._cache.redis.hget(key, "session_opened"))
         if issued_at < int(opened_ms or 0) / 1000 - SLACK_S:
             return False
         for pause_s in LOOKS_S:

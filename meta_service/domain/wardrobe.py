@@ -26,8 +26,9 @@ from redis.exceptions import RedisError
 from launchday.clock import Clock
 from launchday.resilience.uncut import uncut
 from launchday.telemetry import request_id
-from meta_service.cache import keys
+from meta_service.cache import keys, packed
 from meta_service.cache.cache import Cache, LoadoutFields
+from meta_service.cache.keys import Partition
 from meta_service.cache.scripts import PlayerScript
 from meta_service.errors import LoadoutError, StoreUnavailableError
 from meta_service.store import catalogue
@@ -120,7 +121,7 @@ class Wardrobe:
         self._kinds = tuple(kinds)
         self._look_s = look_s
         self._refused = ""
-        self._worn = PlayerScript(cache.redis, "worn", (keys.STREAM, keys.UNSETTLED))
+        self._worn = PlayerScript(cache.redis, cache.keys, "worn", self._keys_of_worn)
 
     async def begin(self) -> None:
         """Go by the store's catalogue, or by what the cache keeps of it, or by the shipped one."""
@@ -129,9 +130,10 @@ class Wardrobe:
             return
         except (StoreUnavailableError, catalogue.CatalogueError) as error:
             log.warning("the store's catalogue is not known yet", reason=str(error))
+        home = self._cache.keys.home
         try:
             mark = await self._cache.text(keys.WEARABLES)
-            fields = await cast(Any, self._cache.redis.hgetall(keys.wearables(mark))) if mark else {}
+            fields = await cast(Any, self._cache.redis.hgetall(home.wearables(mark))) if mark else {}
         except (RedisError, OSError) as error:
             log.warning("the catalogue is the shipped one", reason=repr(error))
         else:
@@ -191,18 +193,21 @@ class Wardrobe:
     async def _look(self, player_ids: Sequence[int], now: float) -> dict[int, str | None]:
         mark = self.wearables.mark
         shared = (int(now * 1000), self._cache.region, request_id(), mark, DEFAULT_SKIN)
-        answers = await self._worn.run(
-            (((keys.player(id_), keys.wearables(mark)), (id_,)) for id_ in player_ids), shared
-        )
+        answers = await self._worn.run(((id_, (id_,)) for id_ in player_ids), shared)
         return dict(zip(player_ids, answers, strict=True))
 
     async def _keep(self, wearables: Wearables) -> None:
-        key = keys.wearables(wearables.mark)
-        pipeline = self._cache.redis.pipeline(transaction=True)
-        pipeline.hset(key, mapping=cast(Any, wearables.fields))
-        pipeline.expire(key, KEPT_S)
-        pipeline.set(keys.WEARABLES, wearables.mark)
-        await pipeline.execute()
+        pairs = [text for pair in wearables.fields.items() for text in pair]
+        commands = []
+        for each in self._cache.keys.partitions:
+            key = each.wearables(wearables.mark)
+            commands.append(packed.command(key, "HSET", key, *pairs))
+            commands.append(packed.command(key, "EXPIRE", key, KEPT_S))
+        commands.append(packed.command(keys.WEARABLES, "SET", keys.WEARABLES, wearables.mark))
+        await packed.ask(self._cache.redis, commands)
+
+    def _keys_of_worn(self, partition: Partition) -> tuple[str, ...]:
+        return partition.stream, partition.unsettled, partition.wearables(self.wearables.mark)
 
     def _put_in_force(self, wearables: Wearables) -> None:
         self.wearables = wearables

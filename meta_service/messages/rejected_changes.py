@@ -10,8 +10,11 @@ from meta_service.messages.base import END, Message
 
 MAX_RESENT = 500
 
-# Of a stream: two numbers below 2⁶⁴.
-EntryId = Annotated[str, Meta(pattern=rf"^[0-9]{{1,19}}-[0-9]{{1,19}}{END}", examples=["1796083200000-0"])]
+# Of a stream: two numbers below 2⁶⁴; behind a point the partition, where it is not the home one.
+EntryId = Annotated[
+    str,
+    Meta(pattern=rf"^[0-9]{{1,19}}-[0-9]{{1,19}}(\.[0-9]{{1,3}})?{END}", examples=["1796083200000-0"]),
+]
 
 
 class RejectedEntry(Message, frozen=True):

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends
 from launchday.identity import OPERATOR, SERVICE, VIEWER
 from launchday.problems import ProblemError
 from launchday.service import require
-from meta_service.cache import keys
 from meta_service.context import InContext
 from meta_service.messages.base import MAX_PLAYER_ID, PlayerId
 from meta_service.messages.players import Lease, PlayerLookup
@@ -31,7 +30,7 @@ async def player_lease(player_id: int, context: InContext) -> PlayerLookup:
         raise ProblemError(404, "unknown-player", f"there is no player {player_id} in this region's cache")
     fields = ["lease_state", "lease_server", "lease_match", "fence", "lease_until"]
     state, server, match_id, fence, until = await cast(
-        Any, context.players.cache.redis.hmget(keys.player(player_id), fields)
+        Any, context.players.cache.redis.hmget(context.players.cache.keys.player(player_id), fields)
     )
     return PlayerLookup(
         player_id=PlayerId(player_id),

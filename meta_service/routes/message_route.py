@@ -26,7 +26,14 @@ OtherPlayer = Annotated[
 ]
 
 
-Cursor = Annotated[str, Query(pattern=r"^[0-9]{1,16}-[0-9]{1,16}$", description="The last answer's cursor.")]
+Cursor = Annotated[
+    str,
+    Query(
+        # Of one stream, or of its parts in every partition: at most 256 times 8 bytes, in base64.
+        pattern=r"^([0-9]{1,16}-[0-9]{1,16}|~[A-Za-z0-9_-]{1,4096})$",
+        description="The last answer's cursor.",
+    ),
+]
 """How far a stream was followed."""
 
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 
 from launchday.problems import ProblemError
 from launchday.service import OperatorCaller, ViewerCaller
-from meta_service.cache import keys
 from meta_service.context import InContext
 from meta_service.messages.base import MAX_PLAYER_ID, PlayerId
 from meta_service.messages.operators import (
@@ -104,7 +103,7 @@ async def audit(
 async def _session_and_lease(player_id: int, context: InContext) -> tuple[float, Lease]:
     fields = ["session_opened", "lease_state", "lease_server", "lease_match", "fence", "lease_until"]
     opened, state, server, match_id, fence, until = await cast(
-        Any, context.players.cache.redis.hmget(keys.player(player_id), fields)
+        Any, context.players.cache.redis.hmget(context.players.cache.keys.player(player_id), fields)
     )
     lease = Lease(
         state=state or "",

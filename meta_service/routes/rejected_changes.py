@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from launchday.identity import OPERATOR, SERVICE, VIEWER, Identity
 from launchday.service import require
-from meta_service.context import InContext
+from meta_service.context import Context, InContext
 from meta_service.domain.rejected_changes import RejectedChanges as Rejected
 from meta_service.messages.rejected_changes import (
     RejectedChanges,
@@ -28,7 +28,7 @@ async def rejected_changes(
     context: InContext, limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20
 ) -> RejectedChanges:
     """List the newest changes that the store could not take."""
-    found = await Rejected(context.players.cache.redis).newest(limit)
+    found = await _rejected(context).newest(limit)
     return RejectedChanges(
         [
             RejectedEntry(one.entry, one.rejected_at, one.accepted_at, one.reason, one.is_newer, one.changes)
@@ -56,4 +56,8 @@ async def resend(
             {"entries": request.entries},
             context.clock.now(),
         )
-    return ResendResponse(await Rejected(context.players.cache.redis).resend(request.entries))
+    return ResendResponse(await _rejected(context).resend(request.entries))
+
+
+def _rejected(context: Context) -> Rejected:
+    return Rejected(context.players.cache.redis, context.players.cache.keys)

@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import signal
 import socket
+import sys
 
 import structlog
 import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from launchday import startup
-from launchday.clock import SystemClock
+from launchday.clock import Clock, SystemClock
 from launchday.resilience import day_partitions, parts
 from launchday.resilience.clocks.shared_time import shared_time
 from launchday.resilience.day_partitions import DayTable
@@ -22,10 +25,15 @@ from launchday.resilience.store_checks import check_store
 from launchday.seasons import Seasons
 from launchday.settings import Settings, settings
 from launchday.telemetry import configure
+from meta_service.cache import partitions
 from meta_service.cache.cache import connect
-from meta_service.start_checks import check_schema, check_seasons, read_seasons
+from meta_service.cache.keys import Keys
+from meta_service.cache.partitions import PartitionsError
+from meta_service.start_checks import check_partitions, check_schema, check_seasons, read_seasons
 from meta_service.store.idempotency_days import idempotency
 from meta_service.writebehind.worker import WriteBehind
+
+RETRY_S = 0.5  # until the cache answers for the first time
 
 log = structlog.get_logger()
 
@@ -54,8 +62,11 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
             shared_time(redis, clock),
             operations(own, own.writebehind_port, (cache, store), clock),
         ):
+            keys = await _agree(redis, own.cache_partitions, clock, stop)
+            if keys is None:
+                return
             worker = WriteBehind(
-                redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s, seasons
+                redis, own.store_url, name, clock, own.region, own.player_cache_ttl_s, seasons, keys
             )
 
             async def read_again() -> None:
@@ -80,6 +91,19 @@ async def serve(own: Settings, name: str, seasons: Seasons) -> None:
         await redis.aclose()
 
 
+async def _agree(redis: Redis, wanted: int, clock: Clock, stop: asyncio.Event) -> Keys | None:
+    """The cache's keys, once it answers; None: stopped before that."""
+    while not stop.is_set():
+        try:
+            return await partitions.agree(redis, wanted)
+        except PartitionsError as other:
+            sys.exit(f"error: {other}")
+        except (RedisError, OSError) as away:
+            log.warning("write-behind waits for the cache", reason=repr(away), retry_in_s=RETRY_S)
+            await clock.sleep(RETRY_S)
+    return None
+
+
 def main() -> None:
     """Run one worker; several may run, each with a name of its own."""
     parser = argparse.ArgumentParser(
@@ -97,6 +121,7 @@ def main() -> None:
     seasons = check_seasons(own.seasons)
     check_cache(own.cache_url)
     check_store(own, SystemClock().wall())
+    check_partitions(own.cache_url, own.cache_partitions)
     check_schema(own.store_url)
     uvloop.run(serve(own, arguments.name, seasons))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
 from launchday.resilience.uncut import uncut
-from meta_service.cache import keys, scripts
+from meta_service.cache import packed, scripts
 from meta_service.cache.cache import Cache
 from meta_service.cache.leases import Leases
 
@@ -29,7 +30,9 @@ class PlayerExpiry:
         self._cache = cache
         self._clock = clock
         self._leases = Leases(cache)
-        self._settle = scripts.PlayerScript(cache.redis, "settle", (keys.UNSETTLED,))
+        self._settle = scripts.PlayerScript(
+            cache.redis, cache.keys, "settle", lambda partition: (partition.unsettled,)
+        )
 
     async def run(self) -> None:
         """Do both once a second, for ever; cancel it to stop. An outage of the cache is waited out."""
@@ -49,19 +52,40 @@ class PlayerExpiry:
     async def settle(self) -> int:
         """Let players expire whose last change is in the store for sure; return how many."""
         total: int = 0
+        partitions, redis = self._cache.keys.partitions, self._cache.redis
+        most = -(-MAX_SETTLED // len(partitions))
         while True:
-            oldest = await cast(Any, self._cache.redis.xrange(keys.STREAM, count=1))
+            oldest = await packed.ask(
+                redis,
+                [
+                    packed.command(each.stream, "XRANGE", each.stream, "-", "+", "COUNT", 1)
+                    for each in partitions
+                ],
+            )
             now_ms = int(self._clock.now() * 1000)
-            waiting_ms = int(oldest[0][0].partition("-")[0]) if oldest else now_ms
-            stored_ms = min(waiting_ms, now_ms) - int(SETTLED_AFTER_S * 1000)
-            ids = await cast(
-                Any,
-                self._cache.redis.zrangebyscore(keys.UNSETTLED, "-inf", stored_ms, start=0, num=MAX_SETTLED),
+            stored_ms = [_stored_ms(found, now_ms) for found in oldest]
+            pages = await packed.ask(
+                redis,
+                [
+                    packed.command(
+                        *(each.unsettled, "ZRANGEBYSCORE", each.unsettled, "-inf", until_ms),
+                        *("LIMIT", 0, most),
+                    )
+                    for each, until_ms in zip(partitions, stored_ms, strict=True)
+                ],
             )
             total += sum(
                 await self._settle.run(
-                    (keys.PLAYER_PREFIX + id_, (id_, stored_ms, self._cache.player_ttl_s)) for id_ in ids
+                    (int(id_), (id_, until_ms, self._cache.player_ttl_s))
+                    for ids, until_ms in zip(pages, stored_ms, strict=True)
+                    for id_ in ids
                 )
             )
-            if len(ids) < MAX_SETTLED:
+            if all(len(ids) < most for ids in pages):
                 return total
+
+
+def _stored_ms(oldest: Sequence[Any], now_ms: int) -> int:
+    """Until when all of a partition's changes are stored, by the oldest one that waits if there is any."""
+    waiting_ms = int(oldest[0][0].partition("-")[0]) if oldest else now_ms
+    return min(waiting_ms, now_ms) - int(SETTLED_AFTER_S * 1000)

@@ -42,7 +42,7 @@ class ItemReplicator:
         rows = await connection.fetch(_MOVED, after, bool(self._cache.region))
         newest = {row["player_id"]: row["newest"] for row in rows}
         changed = [id_ for id_, entry in newest.items() if self._seen.get(id_) != entry]
-        known = await cached_players(self._cache.redis, changed)
+        known = await cached_players(self._cache, changed)
         await load_anew(connection, self._cache, known, now)
         self._cursor.looked(now, last)
         self._seen = newest

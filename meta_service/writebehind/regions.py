@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import asyncpg
-from redis.asyncio import Redis
 
 from launchday.seasons import Seasons
 from meta_service.cache import keys
@@ -85,14 +84,14 @@ class RegionReplicator:
         rows = await connection.fetch(_FOREIGN, since, OVERLAP_S, self._cache.region)
         versions = {(row["what"], row["player_id"]): row["version"] for row in rows}
         changed = {key[1] for key, version in versions.items() if self._seen.get(key) != version}
-        known = await cached_players(self._cache.redis, changed)
+        known = await cached_players(self._cache, changed)
         await load_anew(connection, self._cache, known, now)
         ended = {row["player_id"]: row["version"] for row in rows if row["state"] == "revoked"}
         for player_id in ended.keys() & set(known):
             await self._leaves(player_id, now)
         # Of those whom the cache has, loading them has told the matchmaker.
         if strangers := [(id_, ended[id_]) for id_ in ended if id_ in changed - set(known)]:
-            await tell_ends(self._cache.redis, strangers)
+            await tell_ends(self._cache, strangers)
         await self.show_records(connection, since)
         if len(rows) == MAX_CHANGES:  # there are more
             now = min(now, max(since, rows[-1]["stored_at"] + OVERLAP_S - TIE_S))
@@ -118,12 +117,12 @@ class RegionReplicator:
         self._shown = records
 
 
-async def cached_players(redis: Redis, player_ids: Iterable[int]) -> list[int]:
+async def cached_players(cache: Cache, player_ids: Iterable[int]) -> list[int]:
     """The players among these whom the cache holds."""
     ids = sorted(player_ids)
-    pipeline = redis.pipeline(transaction=False)
+    pipeline = cache.redis.pipeline(transaction=False)
     for player_id in ids:
-        pipeline.exists(keys.player(player_id))
+        pipeline.exists(cache.keys.player(player_id))
     return [id_ for id_, exists in zip(ids, await pipeline.execute(), strict=True) if exists]
 
 

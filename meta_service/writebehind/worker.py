@@ -1,8 +1,8 @@
 """The write-behind worker.
 
-It takes accepted changes from the stream in the cache, stores a batch in one transaction, and only then
-takes them out of the stream. Killed at any point it loses nothing: what it had taken is still pending under
-its name. So the next worker of that name goes on with it at once, and a worker of another name after
+It takes accepted changes from the streams in the cache, stores a batch in one transaction, and only then
+takes them out of them. Killed at any point it loses nothing: what it had taken is still pending under its
+name. So the next worker of that name goes on with it at once, and a worker of another name after
 ``CLAIM_IDLE_S``.
 """
 
@@ -16,14 +16,14 @@ from typing import Any, cast
 import asyncpg
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from launchday.clock import Clock
 from launchday.resilience import deadline, store_address
 from launchday.resilience.clocks.store_time import StoreTime
 from launchday.seasons import Seasons, shipped
-from meta_service.cache import keys, scripts
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
+from meta_service.cache.keys import ONE, Keys
 from meta_service.domain.blocks import Blocks
 from meta_service.domain.leaderboards import forget_boards, publish
 from meta_service.domain.parties import Parties
@@ -39,19 +39,17 @@ from meta_service.writebehind.items import ItemReplicator
 from meta_service.writebehind.older_boards import OlderBoards
 from meta_service.writebehind.regions import RegionReplicator
 from meta_service.writebehind.shown_values import ShownValues
+from meta_service.writebehind.streams import MAX_BATCH, NEW, TAKEN, ChangeStreams, Entry
 
-MAX_BATCH = 1000  # changes a transaction: past some hundreds the cost of a change no longer falls
-READ_BLOCK_S = 0.5  # how long one read of the stream waits for the first change
 # Between batches that were not full: at most 50 transactions a second, a tenth of the 200 ms promised.
 LINGER_S = 0.02
+IDLE_S = 0.1  # after a read that found nothing and could not wait for it
 CLAIM_IDLE_S = 5.0  # another worker's batch is taken over after this; twice applied is the same as once
 APPLY_S = (
     4.0  # for connecting, BEGIN, statements and COMMIT; below CLAIM_IDLE_S, at which another would take over
 )
 MAINTENANCE_INTERVAL_S = 1.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
-
-Entry = tuple[str, dict[str, str]]
 
 log = structlog.get_logger()
 
@@ -66,6 +64,7 @@ class WriteBehind:
         region: whose cache it is, where several regions share a store; empty: the only one.
         player_ttl_s: how long the cache keeps a player of whom the store has everything.
         seasons: the table by which results are summed up; None: the shipped one.
+        keys: the cache's.
     """
 
     def __init__(
@@ -77,9 +76,11 @@ class WriteBehind:
         region: str = "",
         player_ttl_s: float = PLAYER_TTL_S,
         seasons: Seasons | None = None,
+        keys: Keys = ONE,
     ) -> None:
         self._redis = redis
-        self._cache = Cache(redis, region, player_ttl_s=player_ttl_s)
+        self._cache = Cache(redis, region, player_ttl_s=player_ttl_s, keys=keys)
+        self._streams = ChangeStreams(redis, keys, name)
         self._expiry = PlayerExpiry(self._cache, clock)
         self._seasons = seasons or shipped()
         players = Players(self._cache, cast(Any, None), clock)  # who is logged out asks no store,
@@ -91,12 +92,9 @@ class WriteBehind:
         self._values = ShownValues(self._cache)
         self._store_time = StoreTime(clock)
         self._store_url = store_url
-        self._name = name
         self._clock = clock
         self._connection: asyncpg.Connection | None = None
-        self._acknowledge = redis.register_script(scripts.source("acknowledge"))
-        self._reject = redis.register_script(scripts.source("reject"))
-        self._rejected = RejectedChanges(redis)
+        self._rejected = RejectedChanges(redis, keys)
         self._maintaining_at = 0.0
         self._follows_table = False
         self._failures = 0
@@ -131,19 +129,18 @@ class WriteBehind:
         while not stop.is_set():
             try:
                 if not resumed:
-                    await self._join_group()
+                    await self._streams.join()
                     await self._follow_table()
-                    while entries := await self._read("0"):
-                        await self._store(entries)
+                    while entries := await self._streams.read(TAKEN):
+                        await self._store_in_batches(entries)
                     resumed = True
                 await self._follow_table()
                 await self._maintain()
-                entries = await self._read(">")
-                if entries:
-                    await self._store(entries)
+                entries = await self._streams.read(NEW)
+                await self._store_in_batches(entries)
                 self._failures = 0
-                if len(entries) < MAX_BATCH:
-                    await _pause(stop, LINGER_S)
+                if not self._streams.more:
+                    await _pause(stop, LINGER_S if entries or self._streams.waits else IDLE_S)
             except (RedisError, *UNAVAILABLE_ERRORS) as error:
                 resumed = False  # what was read and not stored is pending: begin with it
                 await self._disconnect()
@@ -151,15 +148,6 @@ class WriteBehind:
                 self._failures += 1
                 log.warning("write-behind waits", reason=store_address.explained(error), retry_in_s=delay_s)
                 await _pause(stop, delay_s)
-
-    async def _join_group(self) -> None:
-        try:
-            await self._redis.xgroup_create(keys.STREAM, keys.CONSUMER_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        with contextlib.suppress(ResponseError):  # only a cache of an earlier version has them
-            await self._redis.renamenx(keys.OLD_COUNTERS, keys.COUNTERS)
 
     async def _follow_table(self) -> None:
         """See that the sums are those of the table's seasons, once; the boards of those that changed go."""
@@ -171,34 +159,14 @@ class WriteBehind:
                 log.info("seasons summed up anew", seasons=changed)
             self._follows_table = seasons is self._seasons
 
-    async def _read(self, after: str) -> list[Entry]:
-        """The next changes: ``>`` those nobody has taken, ``0`` those this worker took and did not finish."""
-        answer = await cast(
-            Any,
-            self._redis.xreadgroup(
-                keys.CONSUMER_GROUP,
-                self._name,
-                {keys.STREAM: after},
-                count=MAX_BATCH,
-                block=int(READ_BLOCK_S * 1000),
-            ),
-        )
-        return _entries(answer)
-
     async def _maintain(self) -> None:
         monotonic = self._clock.monotonic()
         if monotonic < self._maintaining_at:
             return
         self._maintaining_at = monotonic + MAINTENANCE_INTERVAL_S
-        _, claimed, _ = await cast(
-            Any,
-            self._redis.xautoclaim(
-                keys.STREAM, keys.CONSUMER_GROUP, self._name, int(CLAIM_IDLE_S * 1000), count=MAX_BATCH
-            ),
-        )
-        if claimed:
+        if claimed := await self._streams.claim(CLAIM_IDLE_S):
             log.info("took over changes", count=len(claimed))
-            await self._store([(id_, fields) for id_, fields in claimed if fields])
+            await self._store_in_batches(claimed)
         if taken_back := await self._rejected.take_back(STATEMENTS.keys()):
             log.info("took back changes that an older worker did not know", count=len(taken_back))
         async with deadline.within(self._clock, APPLY_S):
@@ -213,13 +181,15 @@ class WriteBehind:
             async with deadline.within(self._clock, APPLY_S):
                 await self._replicator.show_records(await self._connected(), await self._stored_at())
 
+    async def _store_in_batches(self, entries: Sequence[Entry]) -> None:
+        for start in range(0, len(entries), MAX_BATCH):
+            await self._store(entries[start : start + MAX_BATCH])
+
     async def _store(self, entries: Sequence[Entry]) -> None:
         """Store changes and take them out of the stream; one that the store cannot take is rejected alone."""
-        if not entries:
-            return
         changes: dict[str, list[str]] = {}
-        for _, fields in entries:
-            for kind, text in fields.items():
+        for entry in entries:
+            for kind, text in entry.changes.items():
                 changes.setdefault(kind, []).append(text)
         try:
             async with deadline.within(self._clock, APPLY_S):
@@ -232,7 +202,8 @@ class WriteBehind:
                 )
         except INVALID_CHANGE_ERRORS as error:
             if len(entries) == 1:
-                await self._reject_entry(entries[0], error)
+                log.error("store cannot take a change", entry=entries[0].id, reason=str(error))
+                await self._streams.reject(entries[0], str(error))
                 return
             middle = len(entries) // 2
             await self._store(entries[:middle])
@@ -242,35 +213,16 @@ class WriteBehind:
             log.warning("store refused stale fences", count=applied.refused)
         if applied.records:
             await publish(self._redis, applied.records, self._seasons)
-        ids = [id_ for id_, _ in entries]
-        await cast(
-            Any,
-            self._acknowledge(
-                keys=[keys.COUNTERS, keys.STREAM],
-                args=[keys.CONSUMER_GROUP, applied.refused, self._waited_ms(ids), *ids],
-            ),
-        )
+        await self._streams.acknowledge(entries, applied.refused, self._waited_ms(entries))
 
     async def _stored_at(self) -> float:
         """When rows were stored: by the store's clock where regions find each other's by that."""
         store_now = await self._store_time.now(await self._connected())
         return store_now if self._cache.region else self._clock.wall()
 
-    def _waited_ms(self, ids: Sequence[str]) -> int:
-        accepted_ms = min(int(id_.partition("-")[0]) for id_ in ids)  # by the cache's clock
+    def _waited_ms(self, entries: Sequence[Entry]) -> int:
+        accepted_ms = min(int(entry.id.partition("-")[0]) for entry in entries)  # by the cache's clock
         return max(int(self._clock.now() * 1000) - accepted_ms, 0)
-
-    async def _reject_entry(self, entry: Entry, error: Exception) -> None:
-        id_, fields = entry
-        log.error("store cannot take a change", entry=id_, reason=str(error))
-        flat = [part for pair in fields.items() for part in pair]
-        await cast(
-            Any,
-            self._reject(
-                keys=[keys.COUNTERS, keys.STREAM, keys.REJECTED],
-                args=[keys.CONSUMER_GROUP, id_, str(error), *flat],
-            ),
-        )
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -281,13 +233,6 @@ class WriteBehind:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-
-
-def _entries(answer: Any) -> list[Entry]:
-    if not answer:
-        return []
-    streams = answer.items() if isinstance(answer, dict) else answer  # RESP3 or RESP2
-    return [(id_, fields) for _, entries in streams for id_, fields in entries if fields]
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -19,7 +19,10 @@ from launchday.clock import SystemClock
 from launchday.seasons import Season, Seasons
 from launchday.settings import Settings
 from meta_service.app import build
+from meta_service.cache import scripts
 from meta_service.cache.cache import connect
+from meta_service.cache.keys import Keys
+from meta_service.cache.partitions import agree
 from meta_service.client import MetaClient, PlayerCommit, Session
 from meta_service.writebehind.worker import WriteBehind
 from tests.waiting import until
@@ -39,6 +42,29 @@ def season(name: str, starts: str, ends: str, zone: str = "UTC") -> Season:
 
 
 SEASONS = Seasons([season("century", "2000-01-01", "2100-01-01")])  # whenever the tests run
+
+
+# Before a script's text: refuses each key that is not among KEYS, as a cluster's nodes may.
+CHECK_OF_KEYS = """
+local redis = (function(real)
+  local named, keyless, all = {}, {INFO = true}, {DEL = true, EXISTS = true}
+  for _, key in ipairs(KEYS) do
+    named[key] = true
+  end
+  local function checked(run)
+    return function(command, ...)
+      for index = 1, keyless[command] and 0 or all[command] and select('#', ...) or 1 do
+        local key = tostring((select(index, ...)))
+        if not named[key] then
+          error(command .. ' touches a key that is not named: ' .. key)
+        end
+      end
+      return run(command, ...)
+    end
+  end
+  return setmetatable({call = checked(real.call), pcall = checked(real.pcall)}, {__index = real})
+end)(redis)
+"""
 
 
 class Clock(SystemClock):
@@ -72,6 +98,12 @@ class Backend:
     http: httpx2.AsyncClient
 
     @property
+    def keys(self) -> Keys:
+        """The names of the cache's keys."""
+        keys: Keys = self.app.state.context.players.cache.keys
+        return keys
+
+    @property
     def service_token(self) -> str:
         token: str = self.app.state.signer.service_token("test", self.clock.now())
         return token
@@ -94,6 +126,24 @@ async def running(settings: Settings, clock: Clock, seasons: Seasons = SEASONS) 
         httpx2.AsyncClient(base_url="http://meta", transport=transport) as http,
     ):
         yield Backend(app, clock, settings, client, http)
+
+
+@pytest.fixture(autouse=True)
+def named_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every script of the service touches only keys that its caller has named: one that does not ends."""
+    real = scripts.source
+    monkeypatch.setattr(scripts, "source", lambda name: f"{CHECK_OF_KEYS}\n{real(name)}")
+
+
+@pytest.fixture
+def partitions() -> int:
+    """How many partitions the cache has; a module may have its own."""
+    return 1
+
+
+@pytest.fixture
+def settings(settings: Settings, partitions: int) -> Settings:
+    return settings.model_copy(update={"cache_partitions": partitions})
 
 
 @pytest.fixture
@@ -128,9 +178,10 @@ async def working(
 ) -> AsyncIterator[None]:
     """A write-behind worker inside this process, stopped in order at the end."""
     redis = connect(settings.cache_url)
+    keys = await agree(redis, settings.cache_partitions)
     stop = asyncio.Event()
     worker = asyncio.create_task(
-        WriteBehind(redis, settings.store_url, name, clock, seasons=seasons).run(stop)
+        WriteBehind(redis, settings.store_url, name, clock, seasons=seasons, keys=keys).run(stop)
     )
     try:
         yield

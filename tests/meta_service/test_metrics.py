@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaUnavailableError
 from meta_service.metrics import MetricsCollector
 from meta_service.store.store import Store
@@ -122,7 +122,7 @@ async def test_a_requests_id_is_answered_and_goes_with_its_change_and_its_transf
     headers = {"Authorization": f"Bearer {login.session_token}", "X-Request-Id": "support-4711"}
     answer = await backend.http.put("/v1/profile/loadout", json={"skin": "scout"}, headers=headers)
     assert answer.headers["X-Request-Id"] == "support-4711"
-    entries: Any = await redis.xrange(keys.STREAM)
+    entries: Any = await redis.xrange(ONE.home.stream)
     assert json.loads(entries[-1][1]["loadout"])["request_id"] == "support-4711"
     grant = {"player_id": str(login.player_id), "currency": "coins", "amount": 5, "reason": "a test"}
     service = {

@@ -19,7 +19,7 @@ from launchday import child_processes
 from launchday.engines.base import free_port
 from launchday.identity import signer_of
 from launchday.settings import Settings, environment
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from rewards.client import RewardsClient, RewardsCounters
 from rewards.errors import RewardsUnavailableError
 from tests.rewards.examples import a_death, a_grant, a_kill, a_result
@@ -99,7 +99,7 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
 ) -> None:
     settings = service_settings
     redis = Redis.from_url(settings.cache_url, decode_responses=True)
-    await redis.hset(keys.player(1), "skin", "recruit")  # progress is published of players who are there
+    await redis.hset(ONE.player(1), "skin", "recruit")  # progress is published of players who are there
     with service(settings, as_it_is=True) as child:
         await send(settings, [a_kill(1, 2), a_death(2), a_result([1, 2]), (b"junk", b"1")])
 
@@ -125,7 +125,7 @@ async def test_the_service_shows_its_health_metrics_and_counters_and_stops_on_re
             assert letter["origin"].startswith(settings.topic_prefix)
             assert letter["reason"]
 
-        assert await redis.hmget(keys.player(1), ["xp", "level"]) == ["650", "2"]
+        assert await redis.hmget(ONE.player(1), ["xp", "level"]) == ["650", "2"]
         await redis.aclose()
 
         child.send_signal(signal.SIGTERM)

@@ -27,8 +27,9 @@ from launchday.cli.backups.manifest import BackupError
 from launchday.clock import Clock
 from launchday.resilience.cache_client import each_primary
 from launchday.resilience.store_address import without_secrets
-from meta_service.cache import keys
+from meta_service.cache import partitions
 from meta_service.cache.cache import connect
+from meta_service.cache.keys import ONE
 
 PATTERNS = ("{meta*", "{mm*")  # of our keys; the shared time stays, whoever it is of
 PAGE = 500
@@ -65,7 +66,8 @@ async def opened(url: str) -> AsyncIterator[Redis]:
 
 async def read(cache: Redis) -> Saved:
     """Read what waits for the store, and what it could not take. Raises redis-py's errors."""
-    streams = [(keys.STREAM, keys.REJECTED)]
+    keys = await partitions.in_use(cache)
+    streams = [(each.stream, each.rejected) for each in keys.partitions]
     waiting: list[dict[str, Any]] = []
     rejected: dict[tuple[str, str], dict[str, Any]] = {}
     for stream, aside in streams:
@@ -124,11 +126,12 @@ async def our_keys(cache: Redis, most: int) -> int:
 
 async def is_in_use(cache: Redis, clock: Clock) -> bool:
     """Whether a meta service counts the cache's beat up."""
-    before = await cache.get(keys.BEAT)
+    beat = ONE.home.beat  # the home partition's, which there is in every cache
+    before = await cache.get(beat)
     if before is None:
         return False
     await clock.sleep(BEAT_S)
-    return bool(await cache.get(keys.BEAT) != before)
+    return bool(await cache.get(beat) != before)
 
 
 async def clear(cache: Redis) -> int:
@@ -149,7 +152,7 @@ async def clear(cache: Redis) -> int:
 async def set_aside(cache: Redis, rows: Sequence[Mapping[str, str]]) -> None:
     """Put changes that the store could not take where operators look for them. Raises redis-py's errors."""
     for fields in rows:
-        await cache.xadd(keys.REJECTED, cast(Any, dict(fields)))
+        await cache.xadd(ONE.home.rejected, cast(Any, dict(fields)))
 
 
 async def _unlink(primary: Redis, page: Sequence[Any]) -> int:

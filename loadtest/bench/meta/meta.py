@@ -35,8 +35,9 @@ from launchday.identity import signer_of
 from launchday.settings import Settings, environment
 from loadtest.bench.harness.statistics import percentiles
 from loadtest.errors import BenchError
-from meta_service.cache import keys
+from meta_service.cache import partitions
 from meta_service.cache.cache import Cache, LoadoutFields, connect
+from meta_service.cache.keys import ONE, Keys
 from meta_service.client import MetaClient, MetaUnavailableError, PlayerCommit, Session
 from meta_service.store import catalogue, schema
 from meta_service.store.catalogue import Item
@@ -70,6 +71,7 @@ class Bench:
     store: asyncpg.Connection
     seconds: float
     folder: Path
+    keys: Keys = ONE
     logins: list[Session] = field(default_factory=list)
 
     def start(self, module: str) -> subprocess.Popen[bytes]:
@@ -122,18 +124,19 @@ async def _measure(settings: Settings, seconds: float, folder: Path) -> dict[str
         try:
             started.append(bench.start("meta_service"))
             await _ready(bench, started[0])
+            bench.keys = await partitions.in_use(redis)
             worker = bench.start("meta_service.writebehind")
             started.append(worker)
             bench.logins = [
                 await client.login_device(f"bench-device-{n}") for n in range(MATCH_PLAYERS * MATCHES)
             ]
-            await _drained(redis)
+            await _drained(bench)
             figures = await _checkouts(bench)
             figures |= await _profiles(bench)
             figures |= await _loadouts(bench)
             figures |= await _lag(bench)
             figures |= await _purchases(bench)
-            await _drained(redis)
+            await _drained(bench)
             child_processes.stop(worker, 5.0)
             figures |= await _backlog(bench, started)
             return figures
@@ -164,7 +167,7 @@ async def _checkouts(bench: Bench) -> dict[str, Any]:
     calls_s: list[float] = []
     checkout_s = raw_s = 0.0
     rounds = 0
-    await _raw_round(bench.redis, rosters)
+    await _raw_round(bench, rosters)
     while checkout_s < bench.seconds:
         matches = [(uuid4(), roster) for roster in rosters]
         began = time.perf_counter()
@@ -173,7 +176,7 @@ async def _checkouts(bench: Bench) -> dict[str, Any]:
         for (match, _), rows in zip(matches, leases, strict=True):
             await bench.client.commit(match, rows)
         began = time.perf_counter()
-        await _raw_round(bench.redis, rosters)
+        await _raw_round(bench, rosters)
         raw_s += time.perf_counter() - began
         rounds += 1
     players = rounds * len(bench.logins)
@@ -200,16 +203,16 @@ async def _check_out(
     ]
 
 
-async def _raw_round(redis: Redis, rosters: Sequence[Sequence[int]]) -> None:
-    await _in_turns(partial(_raw, redis), rosters)
+async def _raw_round(bench: Bench, rosters: Sequence[Sequence[int]]) -> None:
+    await _in_turns(partial(_raw, bench), rosters)
 
 
-async def _raw(redis: Redis, roster: Sequence[int]) -> None:
+async def _raw(bench: Bench, roster: Sequence[int]) -> None:
     """Run the commands of a match's check-out on other fields, so that no fence changes."""
     match = str(uuid4())
-    pipeline = redis.pipeline(transaction=False)
+    pipeline = bench.redis.pipeline(transaction=False)
     for player_id in roster:
-        key = keys.player(player_id)
+        key = bench.keys.player(player_id)
         pipeline.hmget(
             key,
             ["skin", "level", "stamp", "fence", "lease_match", "lease_server", "lease_until", "lease_state"],
@@ -227,7 +230,7 @@ async def _raw(redis: Redis, roster: Sequence[int]) -> None:
             "h",
         )
         pipeline.hset(key, items=list(lease))
-        pipeline.zadd("{meta}:bench", {str(player_id): 1})
+        pipeline.zadd(f"{bench.keys.of(player_id).tag}:bench", {str(player_id): 1})
     await pipeline.execute()
 
 
@@ -255,7 +258,7 @@ async def _lag(bench: Bench) -> dict[str, Any]:
     """Measure the time from an accepted change until the store has it, at a steady rate, one change at a
     time.
     """
-    cache = Cache(bench.redis)
+    cache = Cache(bench.redis, keys=bench.keys)
     stop = asyncio.Event()
     changes = 0
 
@@ -309,7 +312,7 @@ async def _purchases(bench: Bench) -> dict[str, Any]:
 
 async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict[str, Any]:
     """Measure how fast a restarted worker stores a backlog, from its first batch to its last."""
-    cache = Cache(bench.redis)
+    cache = Cache(bench.redis, keys=bench.keys)
     ids = [login.player_id for login in bench.logins]
     for start in range(0, BACKLOG_ROWS, 500):
         now = time.time()
@@ -320,12 +323,12 @@ async def _backlog(bench: Bench, started: list[subprocess.Popen[bytes]]) -> dict
             )
         )
     started.append(bench.start("meta_service.writebehind"))
-    full = depth = await bench.redis.xlen(keys.STREAM)
+    full = depth = await _waiting(bench)
     while depth == full:
         await asyncio.sleep(POLL_S)
-        depth = await bench.redis.xlen(keys.STREAM)
+        depth = await _waiting(bench)
     began, first = time.perf_counter(), depth
-    await _drained(bench.redis)
+    await _drained(bench)
     return {"writebehind_rows_per_s": round(first / (time.perf_counter() - began))}
 
 
@@ -337,11 +340,19 @@ async def _stored(store: asyncpg.Connection, player_id: int, version: int) -> No
         await asyncio.sleep(POLL_S)
 
 
-async def _drained(redis: Redis) -> None:
+async def _drained(bench: Bench) -> None:
     while True:
-        if not await redis.xlen(keys.STREAM):
+        if not await _waiting(bench):
             return
         await asyncio.sleep(POLL_S)
+
+
+async def _waiting(bench: Bench) -> int:
+    """Changes that are not stored yet."""
+    pipeline = bench.redis.pipeline(transaction=False)
+    for partition in bench.keys.partitions:
+        pipeline.xlen(partition.stream)
+    return sum(await pipeline.execute())
 
 
 async def _in_turns(call: Callable[[T], Awaitable[R]], subjects: Sequence[T]) -> list[R]:

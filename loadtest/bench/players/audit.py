@@ -17,6 +17,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from loadtest.bench.players import world as setting
+from loadtest.chaos import meta_cache
 from loadtest.chaos.operation_log import Operation, select_operations
 
 KILL_XP, MATCH_XP, WIN_XP = 100, 50, 500
@@ -335,8 +336,9 @@ async def nothing_names_who_was_deleted(evidence: PlayersEvidence) -> list[str]:
             sorted(deleted),
         )
         wrong += [f"{table}.{column} has the deleted player {row['id']}" for row in left]
-    for player in sorted(deleted):
-        kept = await cast(Any, evidence.cache.hgetall(f"{{meta}}:player:{player}"))
+    keys = await meta_cache.player_keys(evidence.cache)
+    for player in sorted(deleted & keys.keys()):
+        kept = await cast(Any, evidence.cache.hgetall(keys[player]))
         if kept.keys() - TOMBSTONE:
             wrong.append(f"the cache has the deleted player {player}: {kept}")
     for name, lines in evidence.boards.items():

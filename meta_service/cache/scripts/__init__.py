@@ -1,27 +1,33 @@
 """The scripts that run inside the cache, each one file: what must happen together or not at all.
 
-A script about matches touches the keys of one player or of one match, beside the counters, the leases and the
-stream, of which each part of a sharded cache would have its own. So a match is asked player by player: all of
-them in one round trip, and what another caller does may come in between.
+A script touches the keys of one player, one match or one party, beside the counters, the leases and the
+streams of the player's partition; its caller names every key that it touches. So a match is asked player by
+player: all of them in one round trip a node, and what another caller does may come in between.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from launchday.resilience.cache_client import script_load, send_packed
+from launchday.resilience.packed import Argument, begin, pack
 from meta_service.cache import packed
-from meta_service.cache.packed import Argument
+from meta_service.cache.keys import Keys, Partition
+from meta_service.cache.packed import Command
 
 FOLDER = Path(__file__).parent
 
-Call = tuple[str | tuple[str, ...], Sequence[Argument]]
-"""A player's key, or keys, and the arguments."""
+Call = tuple[int, Sequence[Argument]]
+"""A player, and the arguments."""
+
+Shared = Sequence[Argument] | Callable[[Partition], Sequence[Argument]]
+"""Arguments that follow in every call: all alike, or by partition."""
 
 
 @functools.cache
@@ -30,22 +36,86 @@ def source(name: str) -> str:
     return (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
-class PlayerScript:
-    """A script for one player, run for many of them in one round trip.
+class ManyScript:
+    """A script that is run for many keys in one round trip a node.
 
     Args:
         redis: a client of the region's cache.
         name: of the script's file.
-        shared_keys: the keys before the player's own, alike in every call.
     """
 
-    def __init__(self, redis: Redis, name: str, shared_keys: Sequence[str] = ()) -> None:
+    def __init__(self, redis: Redis, name: str) -> None:
         self._redis = redis
-        self._script = redis.register_script(source(name))
-        self._shared_keys = tuple(shared_keys)
+        self._text = source(name)
+        self._sha: str = redis.register_script(self._text).sha
 
-    async def run(self, calls: Iterable[Call], shared: Sequence[Argument] = ()) -> list[Any]:
-        """Run it once for each (player's key or keys, arguments); return the answers in order.
+    async def run_each(self, calls: Iterable[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+        """Run it once for each (keys, arguments); return the answers in order.
+
+        Raises redis-py's errors: the first one, when every call was made. Each script may be repeated.
+        """
+        return await self._ask(
+            [
+                packed.command(keys[0], "EVALSHA", self._sha, len(keys), *keys, *arguments)
+                for keys, arguments in calls
+            ]
+        )
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        answers = await self._send(commands)
+        if any(isinstance(answer, NoScriptError) for answer in answers):  # a new cache, or scripts flushed
+            await script_load(self._redis, self._text)
+            answers = await self._send(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        return await send_packed(self._redis, commands)
+
+
+def player_hash(partition: Partition, player_id: int) -> tuple[str, ...]:
+    """The player's own key, for scripts that touch no other of theirs."""
+    return (partition.player(player_id),)
+
+
+def lock_and_hash(partition: Partition, player_id: int) -> tuple[str, ...]:
+    """The lock of the player's load and their hash, for scripts that show what the store has."""
+    return partition.fill_lock(player_id), partition.player(player_id)
+
+
+def no_keys(_: Partition) -> tuple[str, ...]:
+    """For scripts that touch nothing but the player's own keys."""
+    return ()
+
+
+class PlayerScript(ManyScript):
+    """A script for one player, run for many of them in one round trip a node.
+
+    Args:
+        redis: a client of the region's cache.
+        keys: the cache's.
+        name: of the script's file.
+        shared_keys: the keys before the player's own, alike for all of a partition.
+        own: the player's own.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        name: str,
+        shared_keys: Callable[[Partition], tuple[str, ...]] = no_keys,
+        own: Callable[[Partition, int], tuple[str, ...]] = player_hash,
+    ) -> None:
+        super().__init__(redis, name)
+        self._keys = keys
+        self._shared_keys = shared_keys
+        self._own = own
+
+    async def run(self, calls: Iterable[Call], shared: Shared = ()) -> list[Any]:
+        """Run it once for each (player, arguments); return the answers in order.
 
         Args:
             calls: what differs from player to player.
@@ -53,29 +123,25 @@ class PlayerScript:
 
         Raises redis-py's errors: the first one, when every call was made. Each script may be repeated.
         """
-        packed_calls = self._packed(calls, shared)
-        answers = await self._send(packed_calls)
-        if any(isinstance(answer, NoScriptError) for answer in answers):  # a new cache, or scripts flushed
-            await self._redis.script_load(self._script.script)
-            answers = await self._send(packed_calls)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return await self._ask(self._packed(calls, shared))
 
-    def _packed(self, calls: Iterable[Call], shared: Sequence[Argument]) -> list[bytes]:
-        tail, found = packed.pack(shared), []
-        heads: dict[tuple[int, int], bytes] = {}  # alike but for the numbers of keys and arguments
-        for key, arguments in calls:
-            own: tuple[str, ...] = (key,) if isinstance(key, str) else key
-            sizes = len(own), len(arguments)
-            if sizes not in heads:
-                count = len(self._shared_keys) + len(own)
-                names: tuple[Argument, ...] = ("EVALSHA", self._script.sha, count, *self._shared_keys)
-                total = len(names) + len(own) + len(arguments) + len(shared)
-                heads[sizes] = packed.begin(total) + packed.pack(names)
-            found.append(heads[sizes] + packed.pack(own) + packed.pack(arguments) + tail)
+    def _packed(self, calls: Iterable[Call], shared: Shared) -> list[Command]:
+        found: list[Command] = []
+        frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}  # by partition and number of arguments
+        for player_id, arguments in calls:
+            partition = self._keys.of(player_id)
+            own = self._own(partition, player_id)
+            like = partition.number, len(arguments)
+            if like not in frames:
+                frames[like] = self._frame(partition, len(own), len(arguments), shared)
+            head, tail = frames[like]
+            found.append((own[0], head + pack((*own, *arguments)) + tail))
         return found
 
-    async def _send(self, commands: Sequence[bytes]) -> list[Any]:
-        return await packed.send(self._redis, b"".join(commands), len(commands)) if commands else []
+    def _frame(self, partition: Partition, own: int, arguments: int, shared: Shared) -> tuple[bytes, bytes]:
+        """What stands before and after what is the player's own."""
+        tail = shared(partition) if callable(shared) else shared
+        keys = self._shared_keys(partition)
+        names: tuple[Argument, ...] = ("EVALSHA", self._sha, len(keys) + own, *keys)
+        total = len(names) + own + arguments + len(tail)
+        return begin(total) + pack(names), pack(tail)

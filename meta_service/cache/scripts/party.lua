@@ -1,20 +1,39 @@
 -- All that can happen to a party, each as one step.
--- KEYS  the party, then: party-of, invitations, player hash and declined players of the caller, and the same four of
---       the other player (those of the caller again where no other is concerned); the stream of party changes
--- ARGV  what, now (ms), how long a party lives untouched (ms), party id, caller's id, other's id (or
---       empty), the prefixes of party-of, invitations and player keys (which share these keys' slot in a cluster),
---       then what the step needs
+-- KEYS  the party, the stream of party changes; then of each named player party-of, invitations, declined players and
+--       claims; then of each other named player the invitations alone; then of each other named party its hash
+-- ARGV  what, now (ms), how long a party lives untouched (ms), party id, caller's id, other's id (or empty), then the
+--       three lists of those who are named, each as their number and their ids; then what the step needs
+-- Named have to be: the caller, the other, all members; where the last one leaves, all who are invited; the party that
+-- the caller is in; where too many have invited the other, the parties of the oldest invitations. Whoever calls has
+-- looked before. What has changed since may concern keys that nobody has named: then nothing is done, and it is to be
+-- looked anew.
 -- Returns {refusal, party as a flat list}; the refusal is empty when the step was made or had been made
--- before.
+-- before; 'anew': see above.
 -- Fields of a party: leader, version, limit, m:<player> = "joined (ms),ready", i:<player> = invited until (ms),
 -- b:<player> = by whom; since it queued last, unless it has changed: claim, claim_mode, claim_until (ms),
 -- claim_version.
--- Whoever is in a party that queues has in the player hash: queued = "claim,until (ms)". Once that claim is void:
--- void_claim = the same, so that no ticket is made with it before the matchmaker has heard of the change.
+-- Whoever is in a party that queues has among the claims: queued = "claim,until (ms)". Once that claim is void:
+-- void_claim = the same, so that no ticket is made with it before the matchmaker has heard of the change. And who is
+-- being deleted: erased.
 local what, now, life, party_id, caller, other = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local CHANGES_KEPT_MS = 3600000 -- longer than any ticket waits
 local MAX_DECLINED = 500 -- players whom one player remembers to have declined
-local party = KEYS[1]
+local party, changes = KEYS[1], KEYS[2]
+local party_of, invitations, declined, claims, parties = {}, {}, {}, {}, {} -- the keys by id
+local more = 7 -- ARGV[more] is the first of what the step needs
+do
+  local next_key = 3
+  for _, kinds in ipairs({{party_of, invitations, declined, claims}, {invitations}, {parties}}) do
+    for index = more + 1, more + tonumber(ARGV[more]) do
+      for _, kind in ipairs(kinds) do
+        kind[ARGV[index]] = KEYS[next_key]
+        next_key = next_key + 1
+      end
+    end
+    more = more + tonumber(ARGV[more]) + 1
+  end
+end
+local ANEW = {'anew', {}}
 
 local function fields()
   local flat, found = redis.call('HGETALL', party), {}
@@ -26,11 +45,12 @@ end
 
 local state = fields()
 
--- The party that the caller is in; one that has expired meanwhile is none.
-local function current_party()
-  local current = redis.call('GET', KEYS[2])
-  local prefix = string.sub(party, 1, #party - #party_id)
-  return current and redis.call('HEXISTS', prefix .. current, 'm:' .. caller) == 1 and current
+-- Whether the caller is in a party, and whether it is not known for want of its key; one that has expired
+-- meanwhile is none.
+local function in_a_party()
+  local current = redis.call('GET', party_of[caller])
+  local key = current == party_id and party or parties[current or '']
+  return key and redis.call('HEXISTS', key, 'm:' .. caller) == 1, current and not key
 end
 
 local function members()
@@ -50,8 +70,12 @@ end
 local function touch()
   redis.call('PEXPIRE', party, life)
   for _, member in ipairs(members()) do
-    redis.call('PEXPIRE', ARGV[7] .. member.id, life)
+    redis.call('PEXPIRE', party_of[member.id], life)
   end
+end
+
+local function kept_for(until_ms)
+  return string.format('%.0f', math.max(1, tonumber(until_ms) - now))
 end
 
 -- End the claim with which the party queued: its tickets are taken back. Called before the members change.
@@ -60,15 +84,14 @@ local function void(why)
     return
   end
   for _, member in ipairs(members()) do
-    local hash = ARGV[9] .. member.id
-    if redis.call('HDEL', hash, 'queued') == 1 then
-      redis.call('HSET', hash, 'void_claim', state.claim .. ',' .. state.claim_until)
-    end
+    redis.call('HDEL', claims[member.id], 'queued')
+    redis.call('HSET', claims[member.id], 'void_claim', state.claim .. ',' .. state.claim_until)
+    redis.call('PEXPIRE', claims[member.id], kept_for(state.claim_until))
   end
   redis.call('HDEL', party, 'claim', 'claim_mode', 'claim_until', 'claim_version')
-  local entry = redis.call('XADD', KEYS[10], '*', 'claim', state.claim, 'why', why, 'at', ARGV[2])
+  local entry = redis.call('XADD', changes, '*', 'claim', state.claim, 'why', why, 'at', ARGV[2])
   local kept_since = tonumber(string.match(entry, '^%d+')) - CHANGES_KEPT_MS
-  redis.call('XTRIM', KEYS[10], 'MINID', '~', string.format('%.0f', math.max(0, kept_since)))
+  redis.call('XTRIM', changes, 'MINID', '~', string.format('%.0f', math.max(0, kept_since)))
 end
 
 local function changed()
@@ -94,16 +117,31 @@ local function uninvite(of, id, list, from)
   return redis.call('HDEL', of, 'i:' .. id, 'b:' .. id) > 0
 end
 
+-- Whether the party ends with this member, and somebody's invitation to it is not named.
+local function ends_unnamed(id)
+  local joined = members()
+  if #joined > 1 or joined[1].id ~= id then
+    return false
+  end
+  for name in pairs(state) do
+    local invited = string.match(name, '^i:(%d+)$')
+    if invited and not invitations[invited] then
+      return true
+    end
+  end
+  return false
+end
+
 local function remove(id)
   redis.call('HDEL', party, 'm:' .. id)
-  redis.call('DEL', ARGV[7] .. id)
+  redis.call('DEL', party_of[id])
   state = fields()
   local left = members()
   if #left == 0 then
     for name in pairs(state) do
       local invited = string.match(name, '^i:(%d+)$')
       if invited then
-        redis.call('ZREM', ARGV[8] .. invited, party_id)
+        redis.call('ZREM', invitations[invited], party_id)
       end
     end
     redis.call('DEL', party)
@@ -116,15 +154,24 @@ local function remove(id)
   return changed()
 end
 
+for _, member in ipairs(members()) do
+  if not party_of[member.id] then
+    return ANEW
+  end
+end
+
 -- A request that was let in before its player was deleted: nobody would take them out of the party again.
-if (what == 'create' or what == 'accept') and redis.call('HEXISTS', KEYS[4], 'erased') == 1 then
+if (what == 'create' or what == 'accept') and redis.call('HEXISTS', claims[caller], 'erased') == 1 then
   return {'unknown-player', {}}
 elseif what == 'create' then
-  if current_party() then
+  local is_in, unknown = in_a_party()
+  if unknown then
+    return ANEW
+  elseif is_in then
     return {'in-a-party', {}}
   end
-  redis.call('HSET', party, 'leader', caller, 'version', 0, 'limit', ARGV[10])
-  join(caller, KEYS[2])
+  redis.call('HSET', party, 'leader', caller, 'version', 0, 'limit', ARGV[more])
+  join(caller, party_of[caller])
   return changed()
 elseif not state.leader then
   return {'unknown-party', {}}
@@ -132,10 +179,14 @@ elseif what == 'read' then
   touch()
   return same()
 elseif what == 'queue' then
-  -- ARGV[10]: the new claim's id; ARGV[11]: the mode; ARGV[12]: until when tickets may be made (ms); ARGV[13]: the
-  -- most members that the mode's teams seat, 0 where nobody here knows.
-  local joined, most = members(), tonumber(ARGV[13])
-  if state.leader ~= caller then
+  -- The new claim's id, the mode, until when tickets may be made (ms), the most members that the mode's teams seat (0
+  -- where nobody here knows); then the party's version at which it was looked who has logged out, and these as
+  -- ",id,id,". Who logs out later changes the version.
+  local claim, mode, until_ms = ARGV[more], ARGV[more + 1], ARGV[more + 2]
+  local joined, most = members(), tonumber(ARGV[more + 3])
+  if state.version ~= ARGV[more + 4] then
+    return ANEW
+  elseif state.leader ~= caller then
     return same('not-the-leader')
   elseif #joined == 1 then
     return same('party-of-one')
@@ -143,19 +194,18 @@ elseif what == 'queue' then
     return same('party-too-large')
   end
   for _, member in ipairs(joined) do
-    if redis.call('HGET', ARGV[9] .. member.id, 'session_state') == 'revoked' then
+    if string.find(ARGV[more + 5], ',' .. member.id .. ',', 1, true) then
       return same('member-logged-out')
     elseif member.id ~= caller and string.sub(state['m:' .. member.id], -1) ~= '1' then
       return same('not-all-ready')
     end
   end
   void('queued-anew')
-  redis.call('HSET', party, 'claim', ARGV[10], 'claim_mode', ARGV[11], 'claim_until', ARGV[12],
+  redis.call('HSET', party, 'claim', claim, 'claim_mode', mode, 'claim_until', until_ms,
     'claim_version', string.format('%.0f', tonumber(state.version) + 1))
   for _, member in ipairs(joined) do
-    if redis.call('HEXISTS', ARGV[9] .. member.id, 'skin') == 1 then
-      redis.call('HSET', ARGV[9] .. member.id, 'queued', ARGV[10] .. ',' .. ARGV[12])
-    end
+    redis.call('HSET', claims[member.id], 'queued', claim .. ',' .. until_ms)
+    redis.call('PEXPIRE', claims[member.id], kept_for(until_ms))
   end
   return changed()
 elseif what == 'accept' then
@@ -163,24 +213,28 @@ elseif what == 'accept' then
     return same()
   elseif tonumber(state['i:' .. caller] or '0') <= now then
     return {'not-invited', {}}
-  elseif current_party() then
+  end
+  local is_in, unknown = in_a_party()
+  if unknown then
+    return ANEW
+  elseif is_in then
     return {'in-a-party', {}}
   elseif #members() >= tonumber(state.limit) then
     return {'party-full', {}}
   end
   void('joined')
-  redis.call('ZREM', KEYS[3], party_id)
-  join(caller, KEYS[2])
+  redis.call('ZREM', invitations[caller], party_id)
+  join(caller, party_of[caller])
   return changed()
 elseif what == 'decline' then
-  -- ARGV[10]: until when the one who asked may not ask again (ms).
+  -- Until when the one who asked may not ask again (ms).
   local asked_by = state['b:' .. caller]
-  if uninvite(party, caller, KEYS[3], party_id) then
+  if uninvite(party, caller, invitations[caller], party_id) then
     if asked_by then
-      redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
-      redis.call('ZADD', KEYS[5], ARGV[10], asked_by)
-      redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - MAX_DECLINED)
-      redis.call('PEXPIRE', KEYS[5], string.format('%.0f', math.max(1, tonumber(ARGV[10]) - now)))
+      redis.call('ZREMRANGEBYSCORE', declined[caller], '-inf', now)
+      redis.call('ZADD', declined[caller], ARGV[more], asked_by)
+      redis.call('ZREMRANGEBYRANK', declined[caller], 0, -1 - MAX_DECLINED)
+      redis.call('PEXPIRE', declined[caller], kept_for(ARGV[more]))
     end
     changed()
   end
@@ -188,6 +242,9 @@ elseif what == 'decline' then
 elseif not state['m:' .. caller] then
   return {'not-a-member', {}}
 elseif what == 'leave' then
+  if ends_unnamed(caller) then
+    return ANEW
+  end
   void('left')
   return remove(caller)
 elseif what == 'unqueue' then
@@ -197,8 +254,8 @@ elseif what == 'unqueue' then
   void('withdrawn')
   return changed()
 elseif what == 'absent' then
-  -- The caller has logged out.
-  if not state.claim and string.sub(state['m:' .. caller], -1) ~= '1' then
+  -- The caller has logged out. A leader need not be ready, so it is the version that tells a step that looked before.
+  if not state.claim and state.leader ~= caller and string.sub(state['m:' .. caller], -1) ~= '1' then
     return same()
   end
   void('logged-out')
@@ -206,21 +263,33 @@ elseif what == 'absent' then
   return changed()
 elseif what == 'ready' then
   local mine = state['m:' .. caller]
-  local next_mine = string.match(mine, '^%d+,') .. ARGV[10]
+  local next_mine = string.match(mine, '^%d+,') .. ARGV[more]
   if mine == next_mine then
     return same()
-  elseif ARGV[10] == '0' and state.leader ~= caller then
+  elseif ARGV[more] == '0' and state.leader ~= caller then
     void('not-ready')
   end
   redis.call('HSET', party, 'm:' .. caller, next_mine)
   return changed()
 elseif what == 'invite' then
-  -- ARGV[10]: until when (ms); ARGV[11]: most invitations of one party that may be open; ARGV[12]: most of one player;
-  -- ARGV[13]: '1' where the other player blocks the caller.
+  -- Until when (ms), most invitations of one party that may be open, most of one player, '1' where the other player
+  -- blocks the caller.
+  local until_ms, most, list = ARGV[more], tonumber(ARGV[more + 2]), invitations[other]
   if state['m:' .. other] then
     return same()
-  elseif redis.call('HEXISTS', KEYS[8], 'skin') == 0 then
+  elseif redis.call('HEXISTS', claims[other], 'erased') == 1 then
     return same('unknown-player')
+  end
+  local listed, oldest = redis.call('ZRANGEBYSCORE', list, string.format('(%.0f', now), '+inf'), {}
+  for _, of in ipairs(listed) do
+    if of ~= party_id then
+      oldest[#oldest + 1] = of
+    end
+  end
+  for index = 1, #oldest + 1 - most do -- these make room
+    if not parties[oldest[index]] then
+      return ANEW
+    end
   end
   local open = 0
   for name, value in pairs(state) do
@@ -234,26 +303,24 @@ elseif what == 'invite' then
   end
   if #members() >= tonumber(state.limit) then
     return same('party-full')
-  elseif open >= tonumber(ARGV[11]) then
+  elseif open >= tonumber(ARGV[more + 1]) then
     return same('too-many-invitations')
   end
-  redis.call('HSET', party, 'i:' .. other, ARGV[10], 'b:' .. other, caller)
-  local declined_until = tonumber(redis.call('ZSCORE', KEYS[9], caller) or '0')
-  if ARGV[13] ~= '1' and declined_until <= now then -- else the other does not hear of it, and the caller not of that
-    redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
-    redis.call('ZADD', KEYS[7], ARGV[10], party_id)
-    local prefix = string.sub(party, 1, #party - #party_id)
-    while redis.call('ZCARD', KEYS[7]) > tonumber(ARGV[12]) do -- the oldest makes room
-      local oldest = redis.call('ZRANGE', KEYS[7], 0, 0)[1]
-      uninvite(prefix .. oldest, other, KEYS[7], oldest)
+  redis.call('HSET', party, 'i:' .. other, until_ms, 'b:' .. other, caller)
+  local declined_until = tonumber(redis.call('ZSCORE', declined[other], caller) or '0')
+  if ARGV[more + 3] ~= '1' and declined_until <= now then -- else the other does not hear of it, and the caller not of that
+    redis.call('ZREMRANGEBYSCORE', list, '-inf', now)
+    redis.call('ZADD', list, until_ms, party_id)
+    for index = 1, #oldest + 1 - most do
+      uninvite(parties[oldest[index]], other, list, oldest[index])
     end
-    redis.call('PEXPIRE', KEYS[7], string.format('%.0f', math.max(1, tonumber(ARGV[10]) - now)))
+    redis.call('PEXPIRE', list, kept_for(until_ms))
   end
   return changed()
 elseif what == 'promote' and state.leader == other then
   return same()  -- done before: the answer was lost
 elseif what == 'kick' and not state['m:' .. other] then
-  if uninvite(party, other, KEYS[7], party_id) then
+  if uninvite(party, other, invitations[other], party_id) then
     return changed()
   end
   return same()
@@ -266,6 +333,9 @@ elseif what == 'promote' then
   redis.call('HSET', party, 'leader', other)
   return changed()
 elseif what == 'kick' then
+  if ends_unnamed(other) then
+    return ANEW
+  end
   void('kicked')
   return remove(other)
 end

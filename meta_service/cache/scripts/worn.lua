@@ -1,10 +1,10 @@
 -- Look whether a player may wear what they wear, and take off what they may not.
--- KEYS  write-behind stream, players to be settled, player hash, the hash of what can be worn
+-- KEYS  write-behind stream, players to be settled, the hash of what can be worn, player hash
 -- ARGV  player id, now (ms), region, request id, the mark of what can be worn, what everybody wears at first
 -- Returns the skin that is worn then; false: there is no such player, or the hash of what can be worn is gone.
 -- That hash has each item's "kind" or, where everybody may wear it, "kind,free". What was found holds until the
 -- loadout, what is owned, or the mark changes: worn_check = "mark:version of the loadout".
-local stream, unsettled, key, wearables = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stream, unsettled, wearables, key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local player = redis.call('HMGET', key, 'skin', 'emotes', 'settings', 'loadout_version')
 local skin, emotes, version = player[1], player[2] or '[]', player[4]
 if not skin or redis.call('EXISTS', wearables) == 0 then

@@ -15,8 +15,9 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from meta_service.cache import packed
-from meta_service.cache.scripts import PlayerScript
+from launchday.resilience.cache_client import send_packed
+from meta_service.cache.packed import Command
+from meta_service.cache.scripts import ManyScript
 
 Operation = Callable[[], Coroutine[Any, Any, object]]
 
@@ -80,14 +81,14 @@ class GatedRedis(Redis):
 def gate_scripts(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every player's script wait for its turn, where the real ones of a match go out together."""
 
-    async def gated(script: PlayerScript, commands: Sequence[bytes]) -> list[Any]:
+    async def gated(script: ManyScript, commands: Sequence[Command]) -> list[Any]:
         answers = []
         for command in commands:
             await gate.step()
-            answers += await packed.send(script._redis, command, 1)
+            answers += await send_packed(script._redis, [command])
         return answers
 
-    monkeypatch.setattr(PlayerScript, "_send", gated)
+    monkeypatch.setattr(ManyScript, "_send", gated)
 
 
 async def explore(

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, MetaUnavailableError
 from meta_service.messages.leases import LONGEST_LEASE_S
 from tests.meta_service.cache.test_leases import REGION, balanced
@@ -96,7 +96,7 @@ async def test_a_close_that_only_the_store_could_judge_is_put_off(
     match = new_match()
     await backend.client.check_out(match, "server-1", REGION, 60, [player_id])
     await drain(backend)
-    await redis.delete(keys.player(player_id))
+    await redis.delete(backend.keys.player(player_id))
     async with running(settings.model_copy(update={"store_url": NOBODY}), clock) as without_store:
         newcomer = (await without_store.login()).player_id
         assert await without_store.client.close_match(new_match(), [newcomer], force=True)
@@ -112,12 +112,16 @@ async def test_nothing_of_a_closed_match_stays_for_ever(backend: Backend, redis:
     closed, come = new_match(), new_match()
     await backend.client.close_match(closed, [player_id])
     await backend.client.check_out(come, "server-1", REGION, 60, [player_id])
-    made = set(await redis.keys()) - before - {keys.LEASES, keys.STREAM, keys.COUNTERS, keys.UNSETTLED}
-    assert made == {keys.match(closed), keys.match(come)}
-    assert 0 < await redis.ttl(keys.match(come)) <= 60
-    assert 60 < await redis.ttl(keys.match(closed)) <= LONGEST_LEASE_S
+    made = (
+        set(await redis.keys())
+        - before
+        - {ONE.home.leases, ONE.home.stream, ONE.home.counters, ONE.home.unsettled}
+    )
+    assert made == {backend.keys.match(closed), backend.keys.match(come)}
+    assert 0 < await redis.ttl(backend.keys.match(come)) <= 60
+    assert 60 < await redis.ttl(backend.keys.match(closed)) <= LONGEST_LEASE_S
     players = backend.app.state.context.players
     for day in range(3):  # each close drops the marks whose time is over
         now = backend.clock.now() + day * (LONGEST_LEASE_S + 1)
         await players.close_match(new_match(), [player_id], now, force=False)
-    assert str(await redis.hget(keys.player(player_id), "closed")).count(":") == 1
+    assert str(await redis.hget(backend.keys.player(player_id), "closed")).count(":") == 1

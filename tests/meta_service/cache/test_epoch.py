@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache
 from meta_service.cache.epoch import EpochWatch
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, Session
 from meta_service.store import catalogue
 from meta_service.store.store import Store
@@ -35,13 +35,13 @@ class OlderCopy:
         """Replace everything; ``run_id``: as another process, else as the same one."""
         await self._redis.flushall()
         for key, dump in self._dumps.items():
-            await self._redis.restore(key, 0, dump)
-        await self._redis.set(keys.BEAT, 0)
+            await self._redis.restore(key, 0, dump, replace=True)
+        await self._redis.set(ONE.home.beat, 0)
         if run_id:  # what was known so far was known of another server
-            number = str(await self._redis.get(keys.EPOCH)).partition(" ")[0]
-            await self._redis.set(keys.EPOCH, f"{number} {run_id}")
+            number = str(await self._redis.get(ONE.home.epoch)).partition(" ")[0]
+            await self._redis.set(ONE.home.epoch, f"{number} {run_id}")
             await self._store.execute("UPDATE cache_epochs SET mark = $1", run_id)
-            await self._redis.set(keys.BEAT, 10**9)
+            await self._redis.set(ONE.home.beat, 10**9)
 
 
 async def noticed(backend: Backend, before: int) -> None:
@@ -211,7 +211,7 @@ async def test_while_the_store_is_away_an_older_cache_serves_what_it_has(
     login = await backend.login()
     await drain(backend)
     cache = backend.app.state.context.players.cache
-    cache.epoch += 1  # as after another life began
+    cache.epochs = [epoch + 1 for epoch in cache.epochs]  # as after another life began
     monkeypatch.setattr(backend.app.state.context.players.store._presence, "away", True)
     assert (await backend.client.profile(login.session_token)).skin == "recruit"
     assert (await backend.client.set_loadout(login.session_token, "scout")).sync == "pending"
@@ -230,7 +230,7 @@ async def test_every_process_gets_one_number_for_one_change(
     for watch in watches:
         await watch.look()
     assert [cache.epoch for cache in caches] == [1, 1, 1]
-    await redis.set(keys.EPOCH, "1 of-another")
+    await redis.set(ONE.home.epoch, "1 of-another")
     await store.change("UPDATE cache_epochs SET mark = 'of-another'")
     for watch in watches:
         await watch.look()

@@ -17,8 +17,9 @@ from redis.asyncio import Redis
 
 from launchday.clock import ManualClock
 from launchday.settings import Settings
-from meta_service.cache import keys, scripts
+from meta_service.cache import scripts
 from meta_service.cache.cache import Cache
+from meta_service.cache.keys import ONE
 from meta_service.domain.players import Players
 from meta_service.errors import MatchClosedError
 from meta_service.messages.leases import PlayerCommit
@@ -99,7 +100,7 @@ class World:
 
     async def entries(self) -> list[tuple[str, dict[str, Any]]]:
         """What this run gave the store to keep: kind and change of each, in order."""
-        found = await cast(Any, self.seen.xrange(keys.STREAM, min=f"({self.since}"))
+        found = await cast(Any, self.seen.xrange(ONE.home.stream, min=f"({self.since}"))
         return [(kind, json.loads(text)) for _, fields in found for kind, text in fields.items()]
 
     async def check(self) -> None:
@@ -140,7 +141,7 @@ class World:
         assert not late
         assert not await self.check_out(match, (0, 1))
         for id_ in self.ids:
-            lease = await self.seen.hmget(keys.player(id_), ["lease_state", "lease_match"])
+            lease = await self.seen.hmget(ONE.player(id_), ["lease_state", "lease_match"])
             assert lease != ["held", name]
 
     async def _assert_every_lease_ends(self) -> None:
@@ -203,7 +204,7 @@ async def protocol(
                 await players.cache.open_account(
                     id_, bytes(16), f"player {id_}", "recruit", clock.now(), loaded=True
                 )
-            [(since, _)] = await cast(Any, seen.xrevrange(keys.STREAM, count=1))
+            [(since, _)] = await cast(Any, seen.xrevrange(ONE.home.stream, count=1))
             world = World(players, seen, since, clock.now(), ids)
             return scenario(world), world.check
 

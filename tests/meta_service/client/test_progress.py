@@ -5,7 +5,6 @@ import json
 import asyncpg
 from redis.asyncio import Redis
 
-from meta_service.cache import keys
 from meta_service.cache.cache import FOR_LOAD_S, Cache
 from meta_service.client import ProgressCache, RatingCache
 from tests.meta_service.conftest import Backend
@@ -35,7 +34,7 @@ async def test_progress_that_precedes_the_login_comes_from_the_store(
     await store.execute("INSERT INTO progression (player_id, xp, level) VALUES ($1, 700, 3)", player_id)
     assert await ProgressCache(redis).publish([(player_id, 700, 3)]) == 0
     assert not await redis.exists(
-        keys.player(player_id)
+        backend.keys.player(player_id)
     )  # nobody may fill the cache with players of the past
     login = await backend.client.login_device("early-device")
     assert login.created  # the store has not heard of the account, and knew progress alone
@@ -46,14 +45,14 @@ async def test_what_is_published_while_a_player_is_being_loaded_is_kept_for_the_
     backend: Backend, redis: Redis
 ) -> None:
     """The load has read the store before, and must not bring back less."""
-    await redis.set(keys.fill_lock(7), "1", px=60_000)
+    await redis.set(backend.keys.fill_lock(7), "1", px=60_000)
     assert await ProgressCache(redis).publish([(7, 700, 3)]) == 1
     assert await RatingCache(redis).publish([(7, "duel", 30.0, 4.0, 9)]) == 1
     await Cache(redis).publish_balance(7, "coins", 50, 2)
-    assert 0 < await redis.ttl(keys.player(7)) <= FOR_LOAD_S
+    assert 0 < await redis.ttl(backend.keys.player(7)) <= FOR_LOAD_S
     older = {"xp": "600", "level": "2", "ratings": {"duel": "25,8,8"}, "wallets": {"coins": "9,1"}}
     await Cache(redis).load([json.dumps(older)], [7], backend.clock.now())
-    kept = await redis.hmget(keys.player(7), ["xp", "level", "rating:duel", "wallet:coins"])
+    kept = await redis.hmget(backend.keys.player(7), ["xp", "level", "rating:duel", "wallet:coins"])
     assert kept == ["700", "3", "30.0,4.0", "50,2"]
 
 

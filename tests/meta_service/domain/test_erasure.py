@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from launchday.identity import OPERATOR
 from launchday.settings import Settings
 from meta_service.cache import keys, ranking
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaClient, ProgressCache, RatingCache, Session
 from meta_service.domain import accounts, erasure, export
 from meta_service.domain.leaderboards import BOARDS, publish
@@ -163,10 +164,21 @@ async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
 
     assert await named_in(store, login.player_id) == {"erasures"}
     # Streams and matches are over within an hour.
-    brief = ("{meta}:match:", keys.STREAM, keys.SESSION_ENDS, keys.REVOCATIONS, keys.PARTY_CHANGES)
+    brief = (
+        "{meta}:match:",
+        keys.claims(login.player_id),
+        ONE.home.stream,
+        ONE.home.session_ends,
+        ONE.home.revocations,
+        keys.PARTY_CHANGES,
+    )
     named = await named_in_cache(redis, login.player_id, "Nina of a")
-    assert {key for key in named if not key.startswith(brief)} == {keys.player(login.player_id)}
-    assert (await redis.hgetall(keys.player(login.player_id))).keys() == {"erased", "session_state", "loaded"}
+    assert {key for key in named if not key.startswith(brief)} == {backend.keys.player(login.player_id)}
+    assert (await redis.hgetall(backend.keys.player(login.player_id))).keys() == {
+        "erased",
+        "session_state",
+        "loaded",
+    }
     left = await store.fetchrow("SELECT * FROM erasures")
     assert (left["pseudonym"], left["login_name"], left["logins"]) == (None, None, None)
     assert await books(store) == [0, 0, 0]
@@ -236,7 +248,7 @@ async def test_who_is_being_deleted_comes_into_no_party(
 
     monkeypatch.setattr(context.erasures, "_leave_party", with_late_requests)
     assert (await backend.client.delete_account(login.session_token)).finished
-    assert [key async for key in redis.scan_iter(f"{keys.PARTY_PREFIX}*")] == [keys.party(party.party_id)]
+    assert [key async for key in redis.scan_iter("{meta}:party:*")] == [keys.party(party.party_id)]
     assert not await redis.hexists(keys.party(party.party_id), f"m:{id_}")
 
 
@@ -247,7 +259,7 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
     match = new_match()
     leases = await backend.client.check_out(match, "server-1", "west-europe", 60, [login.player_id])
     await backend.client.set_loadout(login.session_token, "recruit", emotes=[])
-    entries = await redis.xlen(keys.STREAM)
+    entries = await redis.xlen(ONE.home.stream)
     assert entries
     await backend.client.delete_account(login.session_token)
     commit = await backend.client.commit(match, [result(login.player_id, leases.checked_out[0].fence)])
@@ -258,7 +270,11 @@ async def test_what_is_written_after_a_deletion_brings_nothing_back(
     await cache.publish_items(id_, [("wave", 1, 9)])
     await ProgressCache(redis).publish([(id_, 700, 2)])
     await RatingCache(redis).publish([(id_, "fives", 25.0, 8.0, 9)])
-    assert (await redis.hgetall(keys.player(id_))).keys() == {"erased", "session_state", "loaded"}
+    assert (await redis.hgetall(backend.keys.player(id_))).keys() == {
+        "erased",
+        "session_state",
+        "loaded",
+    }
     # A password whose hashing took longer than the deletion; an operator who has seen the player before.
     context = backend.app.state.context
     with pytest.raises(UnknownPlayerError):
@@ -328,7 +344,11 @@ async def test_a_deletion_that_was_killed_at_any_step_is_finished_by_a_worker(
     assert await named_in(store, login.player_id) == {"erasures"}
     assert await books(store) == [0, 0, 0]
     assert await store.fetchval("SELECT finished_at IS NOT NULL AND pseudonym IS NULL FROM erasures")
-    assert (await redis.hgetall(keys.player(login.player_id))).keys() == {"erased", "session_state", "loaded"}
+    assert (await redis.hgetall(backend.keys.player(login.player_id))).keys() == {
+        "erased",
+        "session_state",
+        "loaded",
+    }
 
 
 async def test_a_device_whose_accounts_are_deleted_again_and_again_is_told_so(backend: Backend) -> None:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from launchday.clock import SystemClock
 from launchday.rate_limit import RateLimit
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, MetaUnavailableError, SessionEnds
 from meta_service.domain import credentials
 from meta_service.domain.hashing import Passwords
@@ -135,11 +135,11 @@ async def test_without_the_store_a_lost_answer_is_repeated_and_a_copy_is_found(
 async def test_the_use_of_a_pair_is_noted_once(backend: Backend, redis: Redis) -> None:
     login = await backend.login()
     pair = await backend.client.refresh(login.refresh_token)
-    changes = await redis.xlen(keys.STREAM)
+    changes = await redis.xlen(ONE.home.stream)
     for _ in range(3):
         await backend.client.profile(login.session_token)
         await backend.client.profile(pair.session_token)
-    assert await redis.xlen(keys.STREAM) == changes + 1
+    assert await redis.xlen(ONE.home.stream) == changes + 1
 
 
 async def test_neither_token_does_the_others_work(backend: Backend) -> None:
@@ -273,7 +273,7 @@ async def test_guessing_passwords_ends_after_a_few_attempts_and_the_owner_elsewh
             await backend.client.login_password("nina.7", "a wrong guess")
     answer = await backend.http.post("/v1/login/password", json={"name": "nina.7", "password": PASSWORD})
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
-    assert 0 < await redis.ttl(keys.attempts("nina.7", "127.0.0.1")) <= credentials.ATTEMPTS_WINDOW_S
+    assert 0 < await redis.ttl(backend.keys.attempts("nina.7", "127.0.0.1")) <= credentials.ATTEMPTS_WINDOW_S
     elsewhere = httpx2.ASGITransport(backend.app, client=("192.0.2.7", 1234))
     async with httpx2.AsyncClient(base_url="http://meta", transport=elsewhere) as owner:
         answer = await owner.post("/v1/login/password", json={"name": "nina.7", "password": PASSWORD})

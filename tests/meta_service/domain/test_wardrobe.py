@@ -12,7 +12,6 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service.cache import keys
 from meta_service.cache.cache import LoadoutFields
 from meta_service.client import MetaClient, MetaRefusedError, Session
 from meta_service.domain.wardrobe import Wardrobe, Wearables
@@ -154,7 +153,10 @@ async def test_what_an_earlier_release_accepts_meanwhile_is_looked_at_by_the_che
 ) -> None:
     login = await backend.login()
     # As its script does, which knows nothing of worn_check.
-    await redis.hset(keys.player(login.player_id), mapping={"skin": "founders-gold", "loadout_version": "77"})
+    await redis.hset(
+        backend.keys.player(login.player_id),
+        mapping={"skin": "founders-gold", "loadout_version": "77"},
+    )
     assert await checked_out_in(backend, login.player_id) == ["recruit"]
 
 
@@ -172,7 +174,9 @@ async def test_a_check_out_looks_once_at_what_is_worn(backend: Backend) -> None:
         await backend.client.set_loadout(login.session_token, skin)
         assert await checked_out_in(backend, login.player_id) == [skin]
     assert looked == []  # a loadout of one's own and of a new account are known to be well
-    await backend.app.state.context.players.cache.redis.hdel(keys.player(login.player_id), "worn_check")
+    await backend.app.state.context.players.cache.redis.hdel(
+        backend.keys.player(login.player_id), "worn_check"
+    )
     for _ in range(2):
         assert await checked_out_in(backend, login.player_id) == ["nightfall"]
     assert looked == [[login.player_id]]
@@ -211,13 +215,13 @@ async def test_a_loadout_is_taken_while_the_cache_changes_its_epoch(
 ) -> None:
     login = await owning(backend, "nightfall")
     await drain(backend)
-    await redis.delete(keys.player(login.player_id))
+    await redis.delete(backend.keys.player(login.player_id))
     players = backend.app.state.context.players
     load = players.load
 
     async def load_in_the_old_epoch(player_ids: Sequence[int], now: float) -> None:
         await load(player_ids, now)
-        players.cache.epoch += 1
+        players.cache.epochs = [epoch + 1 for epoch in players.cache.epochs]
 
     monkeypatch.setattr(players, "load", load_in_the_old_epoch)
     assert (await backend.client.set_loadout(login.session_token, "nightfall")).skin == "nightfall"

@@ -13,7 +13,6 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service.cache import keys
 from meta_service.client import MetaUnavailableError
 from meta_service.store import catalogue
 from tests.dead_link import dead_link
@@ -106,7 +105,7 @@ async def test_leases_end_in_time_while_the_store_is_away(
     async with working(backend.settings, backend.clock):
 
         async def expired() -> bool:
-            return bool(await redis.hget(keys.player(login.player_id), "lease_state") == "expired")
+            return bool(await redis.hget(backend.keys.player(login.player_id), "lease_state") == "expired")
 
         await until(expired)
 

@@ -14,8 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.settings import Settings
-from meta_service.cache import cache, keys
+from meta_service.cache import cache
 from meta_service.cache.cache import Cache
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError
 from meta_service.store.apply import apply
 from meta_service.store.load_players import LOAD_PLAYERS
@@ -161,7 +162,7 @@ async def test_a_region_does_not_take_in_players_whom_it_does_not_know(
         await regions.west.client.set_loadout(login.session_token, "scout")
     await wears(regions.east, known.session_token, "scout")
     east: Redis = regions.east.app.state.context.players.cache.redis
-    assert not await east.exists(keys.player(stranger.player_id))
+    assert not await east.exists(ONE.player(stranger.player_id))
 
 
 async def test_every_region_tells_its_matchmaker_who_logged_out_in_another(
@@ -214,7 +215,7 @@ async def until_home(backend: Backend, player_id: int, home: str) -> None:
     redis: Redis = backend.app.state.context.players.cache.redis
 
     async def so() -> bool:
-        return bool(await redis.hget(keys.player(player_id), "home") == home)
+        return bool(await redis.hget(backend.keys.player(player_id), "home") == home)
 
     await until(so)
 
@@ -234,4 +235,4 @@ async def test_changes_of_two_regions_with_one_version_come_to_the_same_in_any_o
         rows = await store.fetch(LOAD_PLAYERS, [7])
         await Cache(redis, "east").load([rows[0][0]], [7], clock.now())
     assert await store.fetchval("SELECT skin FROM loadouts") == "of-west"
-    assert await redis.hget(keys.player(7), "skin") == "of-west"
+    assert await redis.hget(ONE.player(7), "skin") == "of-west"

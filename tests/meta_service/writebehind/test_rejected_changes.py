@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from launchday.cli import writebehind
 from launchday.settings import Settings
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError
 from meta_service.domain.rejected_changes import RejectedChanges
 from meta_service.store import apply
@@ -28,7 +28,7 @@ async def test_a_rejected_change_is_listed_and_stored_when_it_is_sent_again(
     backend: Backend, redis: Redis, store: asyncpg.Connection
 ) -> None:
     await store.execute("ALTER TABLE loadouts ADD CONSTRAINT no_gold CHECK (skin <> 'gold')")
-    await redis.xadd(keys.STREAM, {"loadout": loadout(7, "gold", 1)})
+    await redis.xadd(ONE.home.stream, {"loadout": loadout(7, "gold", 1)})
     await drain(backend)
     (change,) = (await backend.client.rejected_changes()).rejected
     assert "no_gold" in change.reason
@@ -47,7 +47,7 @@ async def test_operators_resend_by_name_and_viewers_only_look(
     backend: Backend, redis: Redis, store: asyncpg.Connection
 ) -> None:
     entry = await redis.xadd(
-        keys.REJECTED, {"entry": "1-0", "reason": "once", "loadout": loadout(7, "red", 1)}
+        ONE.home.rejected, {"entry": "1-0", "reason": "once", "loadout": loadout(7, "red", 1)}
     )
     path, body = "/v1/internal/rejected-changes", {"entries": [entry]}
     for role, status in (("viewer", 403), ("operator", 200)):
@@ -65,7 +65,7 @@ async def test_a_kind_that_an_older_worker_did_not_know_comes_back_by_itself(
     backend: Backend, redis: Redis, store: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = "INSERT INTO loadouts (player_id, skin, version) SELECT 8, json_array_length($1::json)::text, 1"
-    await redis.xadd(keys.STREAM, {"riddle": "{}"})
+    await redis.xadd(ONE.home.stream, {"riddle": "{}"})
     await drain(backend)
     (change,) = (await backend.client.rejected_changes()).rejected
     assert change.newer
@@ -79,7 +79,7 @@ async def test_a_kind_that_an_older_worker_did_not_know_comes_back_by_itself(
 
 
 async def _rejected_none(redis: Redis) -> bool:
-    return not await redis.xlen(keys.REJECTED)
+    return not await redis.xlen(ONE.home.rejected)
 
 
 def test_the_command_says_what_the_store_would_take_today(
@@ -91,7 +91,7 @@ def test_the_command_says_what_the_store_would_take_today(
         redis = Redis.from_url(settings.cache_url, decode_responses=True)
         try:
             for text in (loadout(7, "red", 1), "not json"):
-                await redis.xadd(keys.REJECTED, {"entry": "1-0", "reason": "once", "loadout": text})
+                await redis.xadd(ONE.home.rejected, {"entry": "1-0", "reason": "once", "loadout": text})
             return [one.entry for one in await RejectedChanges(redis).all()]
         finally:
             await redis.aclose()

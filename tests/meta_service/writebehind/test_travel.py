@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, Session
 from meta_service.writebehind import regions as replication
 from tests.meta_service.conftest import SEASONS, new_match, result
@@ -67,7 +68,7 @@ async def test_a_guest_is_not_checked_out_at_home_nor_one_who_plays_at_home_as_a
     match = new_match()
     out = await regions.east.client.check_out(match, "t", "east", 60, [login.player_id])
     west: Redis = regions.west.app.state.context.players.cache.redis
-    await until(lambda: west.hexists(keys.player(login.player_id), "lease_match"))
+    await until(lambda: west.hexists(ONE.player(login.player_id), "lease_match"))
     held = await regions.west.client.check_out(new_match(), "s", "west", 60, [login.player_id])
     assert [refusal.held_by for refusal in held.refused] == ["t"]
     await regions.east.client.commit(match, [result(login.player_id, out.checked_out[0].fence)])
@@ -137,7 +138,7 @@ async def test_a_worker_that_was_away_goes_on_where_it_was(
     await regions.west.client.set_loadout(login.session_token, "scout")
     await until(lambda: store.fetchval("SELECT count(*) FROM loadouts"))
     stored_at = await store.fetchval("SELECT extract(epoch FROM stored_at)::float8 FROM loadouts")
-    await cache.redis.hset(keys.player(login.player_id), mapping={"skin": "recruit", "loadout_version": "0"})
+    await cache.redis.hset(ONE.player(login.player_id), mapping={"skin": "recruit", "loadout_version": "0"})
     await cache.redis.set(keys.REGIONS_SEEN, stored_at - 1)
     later = replication.RegionReplicator(cache, SEASONS, regions.east.app.state.context.parties.log_out)
     assert await later.replicate(store, stored_at + 3600) == 1

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from launchday.settings import Settings, environment
 from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.store.apply import apply
 from meta_service.writebehind import worker
 from tests.meta_service.conftest import (
@@ -147,9 +148,9 @@ async def test_the_store_refuses_a_stale_fence_that_the_cache_let_through(store:
 async def test_a_stale_commit_in_the_stream_is_counted_as_refused(
     backend: Backend, redis: Redis, store: asyncpg.Connection
 ) -> None:
-    await redis.xadd(keys.STREAM, {"checkout": checkout(MATCH, "server-1", (7, 1000))})
-    await redis.xadd(keys.STREAM, {"checkout": checkout(OTHER_MATCH, "server-2", (7, 2000))})
-    await redis.xadd(keys.STREAM, {"commit": commit(MATCH, (7, 1000, 3000))})
+    await redis.xadd(ONE.home.stream, {"checkout": checkout(MATCH, "server-1", (7, 1000))})
+    await redis.xadd(ONE.home.stream, {"checkout": checkout(OTHER_MATCH, "server-2", (7, 2000))})
+    await redis.xadd(ONE.home.stream, {"commit": commit(MATCH, (7, 1000, 3000))})
     await drain(backend)
     assert (await backend.client.counters()).writebehind_refused == 1
     assert await outcomes(store) == {1000: ("refused", None), 2000: (None, None)}
@@ -171,16 +172,16 @@ async def test_a_change_the_store_cannot_take_is_set_aside_and_the_others_are_st
     backend: Backend, redis: Redis, store: asyncpg.Connection
 ) -> None:
     for player in range(1, 6):
-        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "scout", 1)})
-    await redis.xadd(keys.STREAM, {"loadout": "not json"})
-    await redis.xadd(keys.STREAM, {"riddle": "{}"})
+        await redis.xadd(ONE.home.stream, {"loadout": loadout(player, "scout", 1)})
+    await redis.xadd(ONE.home.stream, {"loadout": "not json"})
+    await redis.xadd(ONE.home.stream, {"riddle": "{}"})
     for player in range(6, 11):
-        await redis.xadd(keys.STREAM, {"loadout": loadout(player, "scout", 1)})
+        await redis.xadd(ONE.home.stream, {"loadout": loadout(player, "scout", 1)})
     await drain(backend)
     assert await store.fetchval("SELECT count(*) FROM loadouts") == 10
     counters = await backend.client.counters()
     assert (counters.writebehind_written, counters.writebehind_rejected) == (10, 2)
-    rejected: Any = await redis.xrange(keys.REJECTED)
+    rejected: Any = await redis.xrange(ONE.home.rejected)
     reasons = [fields["reason"] for _, fields in rejected]
     assert "json" in reasons[0]
     assert "riddle" in reasons[1]
@@ -193,7 +194,7 @@ async def test_leases_expire_with_nobody_looking(backend: Backend, redis: Redis)
     async with working(backend.settings, backend.clock):
 
         async def expired() -> bool:
-            return bool(await redis.hget(keys.player(player_id), "lease_state") == "expired")
+            return bool(await redis.hget(backend.keys.player(player_id), "lease_state") == "expired")
 
         await until(expired)
 
@@ -211,7 +212,7 @@ async def test_changes_wait_while_the_store_is_away_and_drain_when_it_is_back(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database
         )
         async with working(backend.settings, backend.clock):
-            pending = await backend.app.state.context.players.cache.redis.xlen(keys.STREAM)
+            pending = await backend.app.state.context.players.cache.redis.xlen(ONE.home.stream)
             assert pending == 3  # the account, its session, the loadout
             profile = await backend.client.profile(login.session_token)
             assert (profile.skin, profile.sync) == ("scout", "pending")
@@ -236,9 +237,9 @@ async def test_another_worker_takes_over_what_a_dead_one_had_taken(
 ) -> None:
     monkeypatch.setattr(worker, "CLAIM_IDLE_S", 0.05)
     monkeypatch.setattr(worker, "MAINTENANCE_INTERVAL_S", 0.0)
-    await redis.xadd(keys.STREAM, {"loadout": loadout(7, "scout", 1)})
-    await redis.xgroup_create(keys.STREAM, keys.CONSUMER_GROUP, id="0")
-    await redis.xreadgroup(keys.CONSUMER_GROUP, "dead", {keys.STREAM: ">"})
+    await redis.xadd(ONE.home.stream, {"loadout": loadout(7, "scout", 1)})
+    await redis.xgroup_create(ONE.home.stream, keys.CONSUMER_GROUP, id="0")
+    await redis.xreadgroup(keys.CONSUMER_GROUP, "dead", {ONE.home.stream: ">"})
     await drain(backend)
     assert await store.fetchval("SELECT skin FROM loadouts WHERE player_id = 7") == "scout"
 
@@ -307,6 +308,6 @@ async def test_a_worker_takes_over_the_counters_of_an_earlier_version(
 ) -> None:
     await redis.hset(keys.OLD_COUNTERS, mapping={"checkouts": 3, "commits": 3})
     async with running(settings, clock) as backend, working(settings, clock):
-        assert await until(lambda: redis.exists(keys.COUNTERS), "the counters have their new name")
+        assert await until(lambda: redis.exists(ONE.home.counters), "the counters have their new name")
         counters = await backend.client.counters()
     assert (counters.checkouts, counters.commits, counters.expired, counters.open) == (3, 3, 0, 0)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from launchday.clock import SystemClock
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import ProgressCache
 from rewards.consumer import cache_publisher
 from rewards.consumer.cache_publisher import CachePublisher
@@ -66,7 +66,7 @@ async def test_more_players_than_fit_one_call_are_published_in_several() -> None
 
 async def test_in_the_real_cache_progress_only_grows(cache_url: str) -> None:
     redis = Redis.from_url(cache_url, decode_responses=True)
-    await redis.hset(keys.player(1), "skin", "recruit")
+    await redis.hset(ONE.player(1), "skin", "recruit")
     publisher = CachePublisher(ProgressCache(redis), SystemClock())
     task = asyncio.create_task(publisher.run())
 
@@ -74,6 +74,6 @@ async def test_in_the_real_cache_progress_only_grows(cache_url: str) -> None:
         publisher.enqueue([progress])
         assert await publisher.flush(10)
 
-    assert await redis.hmget(keys.player(1), ["xp", "level"]) == ["600", "2"]
+    assert await redis.hmget(ONE.player(1), ["xp", "level"]) == ["600", "2"]
     task.cancel()
     await redis.aclose()

@@ -17,7 +17,7 @@ from launchday.clock import SystemClock
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.rules_in_force import RulesInForce
 from launchday.seasons import SHIPPED
-from meta_service.cache import keys
+from meta_service.cache.keys import ONE
 from meta_service.client import GivenCache, ProgressCache
 from meta_service.store import catalogue
 from rewards.consumer.cache_publisher import CachePublisher
@@ -273,18 +273,18 @@ async def test_what_was_given_is_shown_in_the_cache_also_after_a_crash_before_th
     store: Store, cache_url: str
 ) -> None:
     redis = Redis.from_url(cache_url, decode_responses=True)
-    await redis.hset(keys.player(1), "xp", "0")
+    await redis.hset(ONE.player(1), "xp", "0")
     await apply(store, a_grant(1, 1000), a_grant(2, 1000))
     publisher = CachePublisher(ProgressCache(redis), SystemClock(), given=GivenCache(redis))
     publisher.enqueue((), (), await store.recently_given(600))
     task = asyncio.create_task(publisher.run())
     assert await publisher.flush(10)
     task.cancel()
-    fields = await redis.hgetall(keys.player(1))
+    fields = await redis.hgetall(ONE.player(1))
     assert fields == {
         "xp": "0", "wallet:coins": "70,1", "own:skin-ember": "1,1", "own:supply-crate": "2,1"
     }  # fmt: skip
-    assert not await redis.exists(keys.player(2))
+    assert not await redis.exists(ONE.player(2))
     await redis.aclose()
 
 

@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.clock import SystemClock
-from meta_service.cache import keys
 from meta_service.cache.cache import Cache, connect
+from meta_service.cache.keys import ONE
 from meta_service.cache.leases import Leases
 from meta_service.client import ProgressCache, RatingCache
 from rewards.consumer.cache_publisher import CachePublisher
@@ -97,7 +97,7 @@ async def test_the_matchmaker_reads_the_new_skill_and_old_news_does_no_harm(
     cache = Cache(connect(cache_url))
     read = Leases(cache)
     for player in (1, 2):
-        await redis.hset(keys.player(player), "skin", "recruit")
+        await redis.hset(ONE.player(player), "skin", "recruit")
     publisher = CachePublisher(ProgressCache(redis), SystemClock(), RatingCache(redis))
     publishing = asyncio.create_task(publisher.run())
     try:

@@ -17,8 +17,8 @@ from launchday.clock import SystemClock
 from launchday.engines import Broker, Postgres, Valkey
 from launchday.engines.base import exchange
 from launchday.settings import Settings
-from meta_service.cache import keys
 from meta_service.cache.cache import connect
+from meta_service.cache.keys import ONE
 from rewards.analytics.lake import Lake
 from tests.meta_service.conftest import Clock, drain, new_match, running
 from tests.rewards.examples import a_kill
@@ -107,7 +107,7 @@ async def _make(settings: Settings, folder: Path) -> Saved:
     epoch = await store.fetchval("SELECT epoch FROM cache_epochs")
     await store.close()
     cache = connect(settings.cache_url)
-    await cache.xadd(keys.REJECTED, {"entry": "1-1", "reason": "it was wrong", "loadout": "{}"})
+    await cache.xadd(ONE.home.rejected, {"entry": "1-1", "reason": "it was wrong", "loadout": "{}"})
     await cache.aclose()
     lake = Lake(settings.state_dir / "analytics").open()
     lake.add([a_kill(1, 2)], {("t", 0): (1, uuid.uuid4())})

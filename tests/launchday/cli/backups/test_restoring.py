@@ -16,8 +16,8 @@ from launchday.cli.backups.manifest import BackupError
 from launchday.cli.backups.restoring import Target, restore
 from launchday.clock import SystemClock
 from launchday.settings import Settings
-from meta_service.cache import keys
 from meta_service.cache.cache import connect
+from meta_service.cache.keys import ONE
 from meta_service.store.version import schema_fault
 from rewards.analytics.lake import Lake, files
 from tests.launchday.cli.backups.conftest import LATER_SKIN, Saved, execute, quiet
@@ -64,7 +64,7 @@ async def test_everything_comes_back(saved: Saved, empty: Settings) -> None:
     assert len([*files(empty.state_dir / "analytics", "kill")]) == 2
     lake.close()
     cache = connect(empty.cache_url)
-    [(_, aside)] = await cache.xrange(keys.REJECTED)  # type: ignore[misc]
+    [(_, aside)] = await cache.xrange(ONE.home.rejected)  # type: ignore[misc]
     assert aside == {"entry": "1-1", "reason": "it was wrong", "loadout": "{}"}
     await cache.aclose()
 
@@ -82,7 +82,7 @@ async def test_what_is_there_goes_only_where_somebody_agrees(saved: Saved, empty
     cache = connect(empty.cache_url)
     await cache.set("{meta}:player:9", "x")
     await cache.set("another's", "x")
-    await cache.xadd(keys.STREAM, {"account": account(9)})
+    await cache.xadd(ONE.home.stream, {"account": account(9)})
     lake = Lake(empty.state_dir / "analytics").open()
     lake.close()
     with pytest.raises(
@@ -98,7 +98,7 @@ async def test_what_is_there_goes_only_where_somebody_agrees(saved: Saved, empty
     assert done["changes_applied"] == 2
     assert sorted(await rows(empty, "SELECT player_id FROM accounts")) == sorted([(9,), (saved.player,)])
     assert await rows(empty, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'launchday%'") == []
-    assert sorted(await cache.keys()) == sorted(["another's", keys.REJECTED])
+    assert sorted(await cache.keys()) == sorted(["another's", ONE.home.rejected])
     await cache.aclose()
 
 

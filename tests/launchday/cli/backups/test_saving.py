@@ -20,8 +20,8 @@ from launchday.cli.backups.manifest import BackupError
 from launchday.cli.backups.saving import Source, save
 from launchday.clock import SystemClock
 from launchday.settings import Settings
-from meta_service.cache import keys
 from meta_service.cache.cache import connect
+from meta_service.cache.keys import ONE
 from rewards.analytics.lake import Lake
 from tests.launchday.cli.backups.conftest import Saved, quiet
 from tests.rewards.examples import a_kill
@@ -114,14 +114,14 @@ async def test_a_disk_without_room_leaves_nothing(saved: Saved, tmp_path: Path) 
 
 async def test_what_waits_is_found_though_it_moves(redis: Redis, cache_url: str) -> None:
     """Set aside and sent again while the streams are read: it is in one of three looks."""
-    entry = await redis.xadd(keys.REJECTED, {"entry": "1-1", "reason": "no", "loadout": "{}"})
+    entry = await redis.xadd(ONE.home.rejected, {"entry": "1-1", "reason": "no", "loadout": "{}"})
     read = redis.xrange
 
     async def moving(stream: str, *rest: Any, **options: Any) -> Any:
         found = await read(stream, *rest, **options)
-        if stream == keys.STREAM and options["min"] == "-":
-            await redis.xdel(keys.REJECTED, entry)
-            await redis.xadd(keys.STREAM, {"loadout": "{}"})
+        if stream == ONE.home.stream and options["min"] == "-":
+            await redis.xdel(ONE.home.rejected, entry)
+            await redis.xadd(ONE.home.stream, {"loadout": "{}"})
         return found
 
     redis.xrange = moving  # type: ignore[method-assign, assignment]
