@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from typing import Any
 
@@ -82,5 +83,14 @@ class HardenedConnection(conn.AIOKafkaConnection):  # type: ignore[misc]
             self.close(reason=conn.CloseReason.IDLE_DROP)
 
 
+class _NoLogins(logging.Filter):
+    """Keeps passwords and tokens out of logs: at the level debug aiokafka writes down whole requests."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.args if isinstance(record.args, tuple) else (record.args,)
+        return not any(type(each).__name__.startswith("SaslAuthenticate") for each in said)
+
+
+logging.getLogger(conn.__name__).addFilter(_NoLogins())
 # aiokafka has no option for it; ``create_conn``, through which all clients connect, finds this one.
 conn.AIOKafkaConnection = HardenedConnection

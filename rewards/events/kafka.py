@@ -19,11 +19,13 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerClosed,
     RecordListTooLargeError,
+    TopicAuthorizationFailedError,
 )
 
-from launchday.resilience.bus import BusAddress, bus_at
+from launchday.resilience.bus import Bus, BusAddress, bus_at
 from rewards.errors import BusUnavailableError
 from rewards.events.kafka_clients import close, explained
+from rewards.events.topics import tool_line
 
 LINGER_MS = 20  # an event is on its way after at most this; a burst of kills becomes one request
 MAX_BATCH_BYTES = 64 * 1024
@@ -59,8 +61,9 @@ class KafkaSender:
             on it: the inbox removes them too.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, idempotent: bool) -> None:
+    def __init__(self, producer: AIOKafkaProducer, idempotent: bool, bus: BusAddress) -> None:
         self._producer = producer
+        self._bus = bus_at(bus)
         self.idempotent = idempotent
 
     @classmethod
@@ -99,7 +102,7 @@ class KafkaSender:
         except BaseException:
             await _close(producer)
             raise
-        return cls(producer, idempotence)
+        return cls(producer, idempotence, bus)
 
     async def send(self, records: Sequence[KafkaRecord]) -> list[int]:
         """Hand over a batch, and wait until the broker has acknowledged it.
@@ -134,7 +137,10 @@ class KafkaSender:
             elif isinstance(cause, Exception):
                 failure = failure or cause
         if failure is not None:
-            raise BusUnavailableError(f"the broker did not take the events: {failure!r}") from failure
+            reason = repr(failure)
+            if isinstance(failure, TopicAuthorizationFailedError):
+                reason = _not_allowed(self._bus, sorted({record.topic for record in records}))
+            raise BusUnavailableError(f"the broker did not take the events: {reason}") from failure
         return refused
 
     async def _hand_over(
@@ -162,6 +168,12 @@ class KafkaSender:
     async def close(self) -> None:
         """Disconnect at once; the caller keeps what is not acknowledged by now."""
         await _close(self._producer)
+
+
+def _not_allowed(bus: Bus, topics: Sequence[str]) -> str:
+    words = [*tool_line("kafka-acls.sh", bus), "--add", "--allow-principal", f"User:{bus.user or '…'}"]
+    words += ["--operation", "Write", *(f"--topic {topic}" for topic in topics)]
+    return f"this user may not write to {', '.join(topics)}: {' '.join(words)}"
 
 
 def _refuses_idempotence(error: Exception) -> bool:

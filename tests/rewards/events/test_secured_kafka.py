@@ -30,7 +30,15 @@ from rewards.analytics import writer as writer_module
 from rewards.analytics.lake import Lake
 from rewards.analytics.writer import Writer
 from rewards.consumer import consumer
-from rewards.events import PLAYER, TOPICS, EventProducer, Topic, TopicsMissingError, ensure_topics
+from rewards.events import (
+    PLAYER,
+    TOPICS,
+    BusUnavailableError,
+    EventProducer,
+    Topic,
+    TopicsMissingError,
+    ensure_topics,
+)
 from rewards.events.bus_checks import BUS_REQUIREMENTS, bus_faults
 from rewards.events.kafka import KafkaRecord, KafkaSender
 from rewards.events.rights import all_of
@@ -118,7 +126,10 @@ async def test_programs_with_their_own_rights_alone_do_all_that_they_do(
 
 
 @pytest.mark.parametrize("by", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"])
-async def test_every_way_to_log_in_is_taken(secured: Settings, brokers: KafkaBrokers, by: str) -> None:
+async def test_every_way_to_log_in_is_taken_and_no_secret_is_logged(
+    secured: Settings, brokers: KafkaBrokers, by: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "aiokafka")
     if by == "certificate":
         own = brokers.authority.certificate("game-server")
         address = {"kafka_bootstrap": brokers.certificate_address, "kafka_security": "ssl"}
@@ -127,7 +138,17 @@ async def test_every_way_to_log_in_is_taken(secured: Settings, brokers: KafkaBro
         command = brokers.authority.token_command("rewards", 60)
         bus = bus_of(secured, kafka_mechanism=by, kafka_token_command=command)
     assert await probe("bus", str(bus), bus) == ("answers", "")
-    await (await KafkaSender.open(bus, "test", idempotence=False)).close()
+    sender = await KafkaSender.open(bus, "test", idempotence=False)
+    if by == "OAUTHBEARER":  # nobody has allowed it anything
+        with pytest.raises(
+            BusUnavailableError, match=r"may not write to .*: kafka-acls\.sh .* --topic t"
+        ):
+            await sender.send([KafkaRecord(PLAYER.name(secured.topic_prefix), b"1", b"x", 1)])
+    await sender.close()
+    assert "Metadata" in caplog.text
+    assert "SaslAuth" not in caplog.text
+    assert brokers.users["rewards"] not in caplog.text
+    assert "eyJ" not in caplog.text
 
 
 WRONG: Sequence[tuple[str, dict[str, Any], str]] = (
