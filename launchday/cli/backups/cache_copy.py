@@ -57,7 +57,7 @@ async def opened(url: str) -> AsyncIterator[Redis]:
     cache = connect(url, answer_s=ANSWER_S)
     try:
         yield cache
-    except (RedisError, OSError) as error:
+    except (RedisError, ConnectionError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise BackupError(f"the cache at {without_secrets(url)} cannot be asked: {said}") from error
     finally:

@@ -74,7 +74,7 @@ async def restore(
         store = await opened.enter_async_context(store_copy.opened(settings.store_url))
         caches = [await opened.enter_async_context(cache_copy.opened(url)) for url in target.caches]
         state = await _look(store, caches, lake, clock, progress)
-        there = await _what_is_there(state, caches, lake)
+        there = await _what_is_there(state, caches, lake if content["analytics"] is not None else None)
         if there and not target.replace:
             raise BackupError(
                 f"there is something already: {', '.join(there)}: give empty engines, or --replace it"
@@ -174,7 +174,9 @@ async def _look(
     return state
 
 
-async def _what_is_there(state: store_copy.StoreState, caches: Sequence[Redis], lake: Path) -> list[str]:
+async def _what_is_there(
+    state: store_copy.StoreState, caches: Sequence[Redis], lake: Path | None
+) -> list[str]:
     """What a restore takes the place of, in words; empty where nothing is."""
     found = []
     if state.names:
@@ -183,7 +185,7 @@ async def _what_is_there(state: store_copy.StoreState, caches: Sequence[Redis], 
         if await cache_copy.our_keys(cache, most=0):
             waiting = len((await cache_copy.read(cache)).waiting)
             found.append(f"a cache with keys of ours, {waiting:,} changes that wait for the store among them")
-    if not lake_copy.is_empty(lake):
+    if lake is not None and not lake_copy.is_empty(lake):
         found.append(f"the files of {lake}")
     return found
 

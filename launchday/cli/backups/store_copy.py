@@ -33,6 +33,8 @@ HEAD_LINES = 60  # of a restored script, before its first table
 SINCE_17 = b"SET transaction_timeout"
 SHOWN = 3
 
+# A transaction is open while others do their part of it, for as long as that takes.
+_PATIENT = "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0"
 _OTHERS = """
 SELECT coalesce(nullif(application_name, ''), usename::text, '?')
     || coalesce(' at ' || host(client_addr), '') AS who
@@ -126,6 +128,7 @@ async def opened(url: str) -> AsyncIterator[asyncpg.Connection]:
                 f"set {env_name('store_direct_url')} to the address of the server itself"
             )
         connection = await store_address.connect(url, timeout_s=CONNECT_S)
+        await connection.execute(_PATIENT)
     except (*UNAVAILABLE_ERRORS, ValueError) as error:
         raise BackupError(f"the store cannot be reached: {store_address.explained(error)}") from error
     try:

@@ -34,6 +34,8 @@ class Saved:
         folder: of the backup.
         settings: of the backend, whose store and analytics are still there; its cache is not.
         device: by which the player logs in.
+        refresh_token: of the player's session, exchanged once more after the backup.
+        later_token: of a session that was opened after the backup.
         epoch: of the cache, as the store knows it.
     """
 
@@ -41,6 +43,8 @@ class Saved:
     settings: Settings
     player: int
     device: str
+    refresh_token: str
+    later_token: str
     epoch: int
 
 
@@ -103,8 +107,18 @@ async def _make(settings: Settings, folder: Path) -> Saved:
         await backend.client.check_out(new_match(), "server-1", "east-us", 600.0, [session.player_id])
         await drain(backend)
         await backend.client.set_loadout(session.session_token, LATER_SKIN)  # nobody stores it
+        epoch = await _prepare(settings)
+        await save(Source(settings, (settings.cache_url,), 5.0), folder, clock, quiet)
+        exchanged = await backend.client.refresh(session.refresh_token)
+        later = await backend.client.login_device(device)
+    tokens = exchanged.refresh_token, later.session_token
+    return Saved(folder, settings, session.player_id, device, *tokens, epoch)
+
+
+async def _prepare(settings: Settings) -> int:
+    """What there is beside the player; returns the cache's epoch."""
     store = await asyncpg.connect(settings.store_url)
-    epoch = await store.fetchval("SELECT epoch FROM cache_epochs")
+    epoch: int = await store.fetchval("SELECT epoch FROM cache_epochs")
     await store.close()
     cache = connect(settings.cache_url)
     await cache.xadd(ONE.home.rejected, {"entry": "1-1", "reason": "it was wrong", "loadout": "{}"})
@@ -115,8 +129,7 @@ async def _make(settings: Settings, folder: Path) -> Saved:
     lake.close()
     (settings.state_dir / "fleet").mkdir()
     (settings.state_dir / "fleet" / "policies.json").write_text('{"east-us": {}}')
-    await save(Source(settings, (settings.cache_url,), 5.0), folder, clock, quiet)
-    return Saved(folder, settings, session.player_id, device, epoch)
+    return epoch
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.cache.cache import connect
 from meta_service.cache.keys import ONE
+from meta_service.client import MetaRefusedError
 from meta_service.store.version import schema_fault
 from rewards.analytics.lake import Lake, files
 from tests.launchday.cli.backups.conftest import LATER_SKIN, Saved, execute, quiet
@@ -68,7 +69,11 @@ async def test_everything_comes_back(saved: Saved, empty: Settings) -> None:
     assert aside == {"entry": "1-1", "reason": "it was wrong", "loadout": "{}"}
     await cache.aclose()
 
-    async with running(empty, Clock()) as backend:  # who had logged in is the same player, free to play
+    async with running(empty, Clock()) as backend:  # who had logged in is the same player, and still is
+        with pytest.raises(MetaRefusedError, match="401"):
+            await backend.client.profile(saved.later_token)
+        exchanged = await backend.client.refresh(saved.refresh_token)
+        assert (await backend.client.profile(exchanged.session_token)).skin == LATER_SKIN
         session = await backend.client.login_device(saved.device)
         assert session.player_id == saved.player
         assert (await backend.client.profile(session.session_token)).skin == LATER_SKIN
