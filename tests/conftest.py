@@ -25,6 +25,7 @@ from launchday.engines import Broker, Postgres, Valkey
 from launchday.engines.base import exchange
 from launchday.launcher.kernels import ALL_PARTS, FLOOD_PARTS, compile_kernels
 from launchday.settings import Settings
+from loadtest.bench.engines.valkey_nodes import Cluster, running
 from meta_service.store import schema
 from tests.optional import REQUIRED, UNKNOWN
 from tests.wheel import install_wheel
@@ -142,6 +143,13 @@ def valkey_server(server_dir: Path) -> Iterator[Valkey]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(server_dir: Path) -> Iterator[Cluster]:
+    """A real cluster, three primaries with a replica each; whoever changes it puts it back."""
+    with running(Cluster(server_dir / "cluster", options={"cluster-require-full-coverage": "no"})) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ class CacheAddress:
     kind: str
     hosts: tuple[tuple[str, int], ...]
     name: str
-    node_url: str
+    node_url: str = field(repr=False)
     tls: bool
     password_file: str = ""
     wait_replicas: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,10 +10,11 @@ from redis.asyncio import Redis
 from redis.exceptions import AskError, ExecAbortError, RedisError, ResponseError, TryAgainError
 
 from launchday.resilience import cache_commands
-from launchday.resilience.cache_replicas import NOBODY, Replicas, mark
+from launchday.resilience.cache_replicas import MARK, NOBODY, Replicas
 
 ASKING = b"*1\r\n$6\r\nASKING\r\n"
 NO_SCRIPTS: Mapping[str, str] = {}
+MARKS_TRIED = 3
 
 
 @dataclass
@@ -23,12 +24,14 @@ class NodeState:
     Attributes:
         replicas: that must have what was changed.
         loaded: hashes of scripts that the node has, as far as pipelines know.
-        marked: the key of a mark that it took, see `cache_replicas`.
+        mark: the key that is written before replicas are waited for, see `cache_replicas`.
+        next_mark: another one, where that one's slot is not the node's any more.
     """
 
     replicas: Replicas = NOBODY
     loaded: set[str] = field(default_factory=set)
-    marked: bytes | None = None
+    mark: bytes = MARK
+    next_mark: Callable[[], bytes] = lambda: MARK
 
 
 class UnsentError(Exception):
@@ -178,7 +181,7 @@ async def converse(
     """
     hashes = {each for call in calls for each in call.hashes() if each in scripts}
     lacking = hashes - state.loaded
-    changed = next((call for call in calls if call.changes), None) if state.replicas else None
+    waits = bool(state.replicas) and any(call.changes for call in calls)
     pool = client.connection_pool
     try:
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -192,8 +195,8 @@ async def converse(
             if asking:
                 parts.append(ASKING)
             parts.extend(call.write(connection))
-        if changed is not None:
-            parts.append((ASKING if asking else b"") + state.replicas.packed(changed.key))
+        if waits:
+            parts.append(state.replicas.packed(state.mark))
         await connection.send_packed_command(b"".join(parts))
         given = [await read(connection) for _ in lacking]
         found = []
@@ -201,39 +204,37 @@ async def converse(
             if asking:
                 await read(connection)
             found.append(await call.read(client, connection))
-        if changed is not None and asking:
-            await read(connection)
-        waited = [await read(connection), await read(connection)] if changed is not None else []
+        waited = [await read(connection), await read(connection)] if waits else []
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
     finally:
         await pool.release(connection)
     state.loaded.update(each for each, answer in zip(lacking, given, strict=True) if not is_error(answer))
-    if changed is not None and not all(map(is_error, found)):
-        await _check(client, state, changed.key, waited)
+    if waits and not all(map(is_error, found)):
+        await _check(client, state, waited)
     return found
 
 
-async def _check(client: Redis, state: NodeState, key: Any, waited: Sequence[Any]) -> None:
+async def _check(client: Redis, state: NodeState, waited: Sequence[Any]) -> None:
     """Raise TooFewReplicasError where replicas lack what a node has done.
 
-    A mark whose slot is just being moved is refused, while the change itself was made: then the mark of
-    another slot does as well, for WAIT asks about all that the node has written.
+    Where the mark's slot has left the node, another mark does: WAIT asks about all that the node has written.
     """
-    last = state.marked
-    if isinstance(waited[0], AskError | TryAgainError) and last not in (None, mark(key)):
-        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    pool = client.connection_pool
+    for _ in range(MARKS_TRIED):
+        if not isinstance(waited[0], AskError | TryAgainError):  # MovedError is an AskError
+            break
+        state.mark = state.next_mark()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(state.replicas.packed(last))
+            await connection.send_packed_command(state.replicas.packed(state.mark))
             waited = [await read(connection), await read(connection)]
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         finally:
-            await client.connection_pool.release(connection)
-    elif not is_error(waited[0]):
-        state.marked = mark(key)
+            await pool.release(connection)
     state.replicas.check(*waited)
 
 

@@ -16,7 +16,9 @@ where a node's connections are all in use.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
@@ -38,7 +40,7 @@ from launchday.clock import Clock
 from launchday.resilience import cache_commands, deadline
 from launchday.resilience.cache_calls import NO_SCRIPTS, Call, Command, UnsentError, converse
 from launchday.resilience.cache_client import BoundedRedis, CallsPipeline
-from launchday.resilience.cache_replicas import NOBODY, Replicas, TooFewReplicasError
+from launchday.resilience.cache_replicas import MARK_OF_NODE, NOBODY, Replicas, TooFewReplicasError
 
 Place = tuple[str, int]
 """Host and port of a node."""
@@ -47,6 +49,7 @@ REFRESH_EVERY_S = 0.2
 REFRESH_ANSWER_S = 0.5  # a node that takes longer is not the one to ask
 ASKED_AT_ONCE = 3
 ENOUGH_ANSWERS = 2  # two of three views: one of them may be of a node that was cut off
+MARKS_LOOKED_AT = 10_000  # with a slot of 16,384 one would do
 PUT_OFF_S = 0.05
 MOST_TURNS = 60  # PUT_OFF_S each: the bound of a command is nearer
 
@@ -232,8 +235,16 @@ class ClusterRedis(BoundedRedis):
                 pool=self._pool_of(*place),
                 replicas=self.state.replicas,
             )
-            self._nodes[place] = Node(place, client)
+            node = self._nodes[place] = Node(place, client)
+            client.state.next_mark = functools.partial(self._next_mark, node, itertools.count())
+            client.state.mark = client.state.next_mark()
         return self._nodes[place]
+
+    def _next_mark(self, node: Node, numbers: Iterator[int]) -> bytes:
+        """The key of a mark in a slot of the node, another one each time; any, where it has no slots yet."""
+        names = (MARK_OF_NODE % number for number in itertools.islice(numbers, MARKS_LOOKED_AT))
+        own = (name for name in names if self._slots[key_slot(name)] in (node, None))
+        return next(own, MARK_OF_NODE % 0)
 
     def _move(self, moved: MovedError, asked: Node) -> None:
         self._slots[moved.slot_id] = self._node(_place_of(moved, asked))

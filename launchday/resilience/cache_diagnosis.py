@@ -11,7 +11,7 @@ from launchday.resilience import cache_checks as checks
 from launchday.resilience.cache_address import CacheAddress
 from launchday.resilience.requirements import Fault
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 LOGIN_WORDS = (
     "authentication required",  # NOAUTH
     "invalid username-password pair",  # WRONGPASS

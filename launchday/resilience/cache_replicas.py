@@ -2,8 +2,9 @@
 
 ``WAIT`` counts the replicas that have what *this connection* wrote last. A repeated request that finds its
 change there writes nothing, so without a write of its own it would be told "enough" though no replica has the
-first one's change. So a small key is written before each ``WAIT``, in the slot of the change: what it waits
-for is then the newest of the whole node.
+first one's change. So a small key, the mark, is written before each ``WAIT``: what it waits for is then the
+newest of the whole node. In a cluster each node has a mark in a slot of its own that is not being moved, so
+that no mark is in the way of a slot's keys.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as AwayError
 
-MARK = "waits"  # {tag of the key}:waits, empty
+MARK = b"{meta}:waits"  # of one node: empty
+MARK_OF_NODE = b"{meta-%d}:waits"  # of a cluster's, numbered so that its slot is the node's
 MARK_KEPT_S = 60
 MAX_WAIT_MS = 1500  # below the time that an answer has
 
@@ -41,13 +43,9 @@ class Replicas:
     def __bool__(self) -> bool:
         return self.count > 0
 
-    def commands(self, key: str | bytes) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """The two commands after a change of ``key``; their answers go to `check`."""
-        return ("SET", mark(key), "", "EX", MARK_KEPT_S), ("WAIT", self.count, self.wait_ms)
-
-    def packed(self, key: str | bytes) -> bytes:
-        """Those two as they are sent, see `commands`."""
-        return _packed(mark(key), self.count, self.wait_ms)
+    def packed(self, mark: bytes) -> bytes:
+        """The commands after a change: write a mark, and wait. Their answers go to `check`."""
+        return _packed(mark, self.count, self.wait_ms)
 
     def check(self, marked: Any, reached: Any) -> None:
         """Raise TooFewReplicasError unless both commands were answered as they have to be."""
@@ -62,15 +60,6 @@ class Replicas:
 
 
 NOBODY = Replicas()
-
-
-def mark(key: str | bytes) -> bytes:
-    """The key of the mark beside a key: of the same slot, and one for all keys with the same tag."""
-    text = key.encode() if isinstance(key, str) else key
-    begin = text.find(b"{")
-    end = text.find(b"}", begin + 1)
-    tag = text[begin + 1 : end] if 0 <= begin < end - 1 else text
-    return b"{%b}:%b" % (tag, MARK.encode())
 
 
 @functools.lru_cache(maxsize=1024)

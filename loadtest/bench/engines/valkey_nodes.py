@@ -156,8 +156,9 @@ class Node:
 class Sentinel(Node):
     """A server of the same program that watches a primary."""
 
-    def __init__(self, folder: Path, primary: Node, quorum: int) -> None:
+    def __init__(self, folder: Path, primary: Node, quorum: int, down_after_ms: int = DOWN_AFTER_MS) -> None:
         super().__init__(folder, {})
+        self._down_after_ms = down_after_ms
         self._primary = primary
         self._quorum = quorum
 
@@ -171,7 +172,7 @@ class Sentinel(Node):
                 f"port {self.port}",
                 f"dir {self.folder}",
                 f"sentinel monitor {MASTER_NAME} {HOST} {self._primary.port} {self._quorum}",
-                f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}",
+                f"sentinel down-after-milliseconds {MASTER_NAME} {self._down_after_ms}",
                 f"sentinel failover-timeout {MASTER_NAME} 6000",
                 f"sentinel parallel-syncs {MASTER_NAME} 2",
             ]
@@ -327,11 +328,18 @@ class Cluster(Nodes):
 
 
 class Watched(Nodes):
-    """A primary (node 0), two replicas, and three Sentinels behind them."""
+    """A primary (node 0), two replicas, and three Sentinels behind them.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of all of them.
+        down_after_ms: milliseconds without an answer after which a primary counts as dead.
+    """
+
+    def __init__(self, folder: Path, down_after_ms: int = DOWN_AFTER_MS) -> None:
         self.servers = [Node(folder / str(index), {}) for index in range(3)]
-        self.sentinels = [Sentinel(folder / f"sentinel{index}", self.servers[0], 2) for index in range(3)]
+        self.sentinels = [
+            Sentinel(folder / f"sentinel{index}", self.servers[0], 2, down_after_ms) for index in range(3)
+        ]
         super().__init__([*self.servers, *self.sentinels])
 
     def start(self) -> None:

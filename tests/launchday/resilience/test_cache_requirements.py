@@ -23,18 +23,14 @@ from loadtest.bench.engines.valkey_nodes import (
     Node,
     Sentinel,
     make_certificates,
-    running,
 )
 from tests.optional import needs
 from tests.walks import ROOT
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running(
-        Cluster(tmp_path_factory.mktemp("cluster"), options={"cluster-require-full-coverage": "no"})
-    ) as up:
-        yield up
+@pytest.fixture
+def cluster(valkey_cluster: Cluster) -> Cluster:
+    return valkey_cluster
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +197,7 @@ async def test_tls_and_certificates(node: Node, tmp_path: Path) -> None:
 def test_every_command_of_a_script_is_one_that_the_user_is_asked_about() -> None:
     needed = {str(command[0]) for command in NEEDED_COMMANDS}
     scripts = "\n".join(path.read_text() for path in (ROOT).glob("*/**/scripts/*.lua"))
-    called = {name.upper() for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", scripts)}
+    called = {name.upper() for name in re.findall(r"redis\.call\(\s*'(\w+)'", scripts)}
     assert called
     assert called <= needed
 
