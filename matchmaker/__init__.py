@@ -11,6 +11,8 @@ Errors::
 
     MatchmakerError
     ├── LeaseLostError          another director leads: stop, forget the pool, ask for the lease again
+    │   └── QueueWentBackError  a replica without its last changes took over: forget the pool, begin anew
+    ├── KeysUnsettledError      a script's keys changed at each try: repeat it (``queue.scripts.script``)
     ├── SkillsUnavailableError  the meta service gave no skills: answer 503, the player tries again
     │   ├── SkillsRefusedError  it refuses one of these players: ask for fewer
     │   └── WriterFullError     too many new tickets wait to be written

@@ -13,6 +13,12 @@ class LeaseLostError(MatchmakerError):
     """
 
 
+class QueueWentBackError(LeaseLostError):
+    """Raised when the cache lacks what a director did with its queue: a replica took over that did not have
+    it. The director drops all it holds, and begins anew from what is there.
+    """
+
+
 class SkillsUnavailableError(MatchmakerError):
     """Raised when the meta service does not give the players' skills. Nothing was queued; the caller may
     repeat.

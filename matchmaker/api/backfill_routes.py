@@ -15,6 +15,7 @@ from launchday.service import ServiceCaller
 from matchmaker.api.schema import answer, answers, body_of, encode, read_body
 from matchmaker.api.service import TicketService
 from matchmaker.messages import BackfillAnswer, BackfillPlayer, BackfillProposal, BackfillRequest
+from matchmaker.queue.scripts import KEYS
 
 MESSAGES = (BackfillAnswer, BackfillRequest)
 
@@ -52,7 +53,9 @@ async def request_backfill(match_id: UUID, _: ServiceCaller, request: Request) -
             encode(asked.admitted),
             encode(asked.rejected),
             "1" if asked.over else "",
-        ]
+        ],
+        mode=asked.mode,
+        keys=[KEYS["open_match"] + str(match_id), KEYS["seats"] + str(match_id)],
     )
     return answer(
         BackfillAnswer(
@@ -76,7 +79,9 @@ async def close_backfill(
     """
     service: TicketService = request.app.state.matchmaker
     _check_mode(service, mode)
-    await service.scripts.close_backfill([str(match_id), mode])
+    await service.scripts.close_backfill(
+        [str(match_id), mode], mode=mode, keys=[KEYS["open_match"] + str(match_id)]
+    )
     return Response(status_code=204)
 
 

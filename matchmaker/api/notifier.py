@@ -8,6 +8,7 @@ first, then look, then wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
+from launchday.resilience.cache_client import drop_idle
 from matchmaker.messages import ASSIGNED, FINAL_STATES, State
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.scripts import KEYS
@@ -140,7 +142,8 @@ class Notifier:
             except RedisError as error:
                 log.warning("cannot read notifications, trying again", error=str(error))
                 # Idle connections are as dead as this one: each would cost the next request a 503.
-                await self._cache.connection_pool.disconnect(inuse_connections=False)
+                with contextlib.suppress(RedisError):  # no node of a cluster answers: there is none to keep
+                    await drop_idle(self._cache)
                 last = None
                 await self._clock.sleep(RETRY_S)
                 continue

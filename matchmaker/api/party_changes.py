@@ -75,6 +75,7 @@ class PartyChangeFollower:
 
     async def _apply(self, changes: Sequence[PartyChange]) -> None:
         rows = [(f"{CLAIM_PREFIX}{each.claim_id}", REASONS.get(each.why, _OTHER)) for each in changes]
-        ended = int(await self._scripts.void_parties([KEPT_S, msgspec.msgpack.encode(rows)]))
+        keys = [KEYS["party"] + party for party, _ in rows]
+        ended = int(await self._scripts.void_parties([KEPT_S, msgspec.msgpack.encode(rows)], keys=keys))
         if ended:
             log.info("tickets of changed parties taken back", tickets=ended)

@@ -100,7 +100,9 @@ class SessionEndFollower:
             )
             for end in ends
         ]
-        ended = int(await self._scripts.end_sessions([msgspec.msgpack.encode(rows)]))
+        ended = int(
+            await self._scripts.end_sessions([msgspec.msgpack.encode(rows)], players=[row[0] for row in rows])
+        )
         if ended:
             log.info("tickets of ended sessions cancelled", tickets=ended)
 

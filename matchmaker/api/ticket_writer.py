@@ -25,7 +25,7 @@ from matchmaker.api.party_claims import CLAIM_PREFIX
 from matchmaker.api.revocations import banned_problem
 from matchmaker.api.skills import HeldPlayer, PlayerSkills, Skills, skills_of
 from matchmaker.errors import SkillsRefusedError, WriterFullError
-from matchmaker.queue.scripts import Argument, Scripts
+from matchmaker.queue.scripts import KEYS, Argument, Scripts
 from matchmaker.rules.attributes import with_blocked
 from matchmaker.tickets.ticket import RecordFormat, Ticket
 
@@ -256,11 +256,12 @@ class TicketWriter:
     ) -> list[tuple[bytes, bytes] | int]:
         tickets = [pending.ticket for pending in batch]
         kept_s = max(ticket.expires_at - ticket.enqueued_at for ticket in tickets) + self._scripts.retention_s
+        rows = [_row(ticket, known.queued) for ticket in tickets]
         args: list[Argument] = [
             mode,
             self._regions,
             math.ceil(kept_s),
-            msgspec.msgpack.encode([_row(ticket, known.queued) for ticket in tickets]),
+            msgspec.msgpack.encode(rows),
             records,
         ]
         if tickets[0].attributes is not None:  # a mode's tickets all have them, or none has
@@ -275,7 +276,13 @@ class TicketWriter:
                     ]
                 )
             )
-        answers: list[tuple[bytes, bytes] | int] = await self._scripts.create_tickets(args)
+        answers: list[tuple[bytes, bytes] | int] = await self._scripts.create_tickets(
+            args,
+            mode=mode,
+            tickets=[str(ticket.ticket_id) for ticket in tickets],
+            players=[ticket.player_id for ticket in tickets],
+            keys=list(dict.fromkeys(name for row in rows for name in _parties(row))),
+        )
         return answers
 
 
@@ -310,12 +317,10 @@ def _is_void(ticket: Ticket, known: PlayerSkills) -> bool:
 
 
 def _row(ticket: Ticket, queued: Mapping[int, str]) -> tuple[str, ...]:
-    """What the script reads of a ticket. One without a party has seven fields, and two more where its
-    player's party queues.
+    """What the script reads of a ticket beside its id and its player's. One without a party has five fields,
+    and two more where its player's party queues.
     """
     row = (
-        str(ticket.ticket_id),
-        str(ticket.player_id),
         ticket.client_key,
         ticket.wish,
         repr(ticket.enqueued_at),
@@ -328,3 +333,8 @@ def _row(ticket: Ticket, queued: Mapping[int, str]) -> tuple[str, ...]:
     if ticket.player_id in queued and not ticket.by_service:
         return (*row, "", CLAIM_PREFIX + queued[ticket.player_id])
     return row
+
+
+def _parties(row: tuple[str, ...]) -> list[str]:
+    """The keys of the parties that a row names: the ticket's, or the one that queues without it."""
+    return [KEYS["party"] + (row[5] or row[6])] if len(row) > 5 else []

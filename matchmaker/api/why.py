@@ -15,7 +15,7 @@ from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.resilience import deadline
 from matchmaker.messages import State, TicketView, TicketWhy
-from matchmaker.queue.scripts import Scripts
+from matchmaker.queue.scripts import KEYS, Scripts
 
 WAIT_S = 3.0  # for a director's answer
 LOOK_S = 0.05  # between two looks
@@ -45,10 +45,11 @@ async def why_it_waits(scripts: Scripts, clock: Clock, ticket_id: str) -> Ticket
         ProblemError: 404 there is no such ticket; 503 no director leads its queue, or too many ask; 504 the
             director does not answer within WAIT_S.
     """
+    keys = [KEYS["ticket"] + ticket_id, KEYS["why_told"] + ticket_id]
     until = clock.monotonic() + deadline.left_s(clock, WAIT_S)
     new = "1"
     while True:
-        found = await scripts.ask_why([ticket_id, new, MAX_ASKED, ASKED_S])
+        found = await scripts.ask_why([ticket_id, new, MAX_ASKED, ASKED_S], keys=keys)
         if found is None:
             raise ProblemError(
                 404, "no-such-ticket", "there is no such ticket; ended ones are forgotten after a while"

@@ -126,6 +126,7 @@ class Backfill:
         self._token_ttl_s = rules.match_s + settings.connect_token_ttl_s
         self._in_progress: dict[str, _InProgress] = {}
         self._open_matches: list[OpenMatch] = []
+        self._known: list[str] = []  # ids of the matches that were read last
         self._keeps_seats = isinstance(rules, SearchRules)
         # Match → the revision of its request for which its seats were read, and what the cache had.
         self._seats: dict[str, tuple[int, dict[bytes, bytes]]] = {}
@@ -231,7 +232,10 @@ class Backfill:
         self._in_progress[claim.proposal_id] = _InProgress(claim, rows, seen_by)
 
     async def _read(self, now: float) -> list[OpenMatch]:
-        found = await self._scripts.read_backfill([self._mode], now)
+        found = await self._scripts.read_backfill(
+            [self._mode], now, mode=self._mode, keys=[KEYS["open_match"] + each for each in self._known]
+        )
+        self._known = [match_id.decode() for match_id in found[::2]]
         matches = []
         for match_id, flat in zip(found[::2], found[1::2], strict=True):
             try:
@@ -322,9 +326,11 @@ class Backfill:
                 _encode(claim),
                 _encode(players),
                 _encode(claim.entities),
-                "".join(claim.ticket_ids),
             ],
             now,
+            mode=self._mode,
+            tickets=claim.ticket_ids,
+            keys=[KEYS["open_match"] + claim.match_id],
         )
         return gone
 
@@ -340,6 +346,9 @@ class Backfill:
             self._clock,
             self._clock.wall(),
         )
+        kept = requeue_arguments(
+            self._mode, self._regions, record, self._rules.match_s, self._scripts.retention_s
+        )
         assigned: int = await self._scripts.assign_backfill(
             [
                 self._mode,
@@ -347,11 +356,8 @@ class Backfill:
                 claim.proposal_id,
                 claim.match_id,
                 assignment_statistics(claim.enqueued_at, claim.latency_ms, now),
-                "".join(claim.ticket_ids),
                 msgspec.msgpack.encode([view.decode() for view in views]),
-                *requeue_arguments(
-                    self._mode, self._regions, record, self._rules.match_s, self._scripts.retention_s
-                ),
+                *kept,
                 *(
                     seat_arguments(self._seats_of(claim, record), self._rules.match_s)
                     if self._keeps_seats
@@ -359,6 +365,10 @@ class Backfill:
                 ),
             ],
             now,
+            mode=self._mode,
+            tickets=claim.ticket_ids,
+            players=claim.player_ids if kept.known_s else (),
+            keys=[KEYS[each] + claim.match_id for each in ("open_match", "match", "seats")],
         )
         self._seats.pop(claim.match_id, None)
         if assigned:
@@ -370,7 +380,11 @@ class Backfill:
         admitted the players.
         """
         gone: list[int] = await self._scripts.withdraw_backfill(
-            [self._mode, self._fence, claim.proposal_id, claim.match_id, "".join(claim.ticket_ids)], now
+            [self._mode, self._fence, claim.proposal_id, claim.match_id],
+            now,
+            mode=self._mode,
+            tickets=claim.ticket_ids,
+            keys=[KEYS["open_match"] + claim.match_id],
         )
         return None if gone == [-1] else gone
 
@@ -379,7 +393,10 @@ class Backfill:
         log.error("a claim of a running match cannot be read", proposal_id=proposal_id, error=str(error))
         metrics.unreadable.labels(self._mode, "claim").inc()
         await self._scripts.withdraw_backfill(
-            [self._mode, self._fence, proposal_id, "", "".join(ids_within(stored))]
+            [self._mode, self._fence, proposal_id, ""],
+            mode=self._mode,
+            tickets=ids_within(stored),
+            keys=[KEYS["open_match"]],
         )
 
 

@@ -26,7 +26,7 @@ from matchmaker.director.placement import ALL_REFUSED
 from matchmaker.queue.cache import asked_to_stop
 from matchmaker.queue.entries import MALFORMED
 from matchmaker.queue.queue import MAX_REFUSALS
-from matchmaker.queue.scripts import KEYS, Argument, Scripts
+from matchmaker.queue.scripts import KEYS, Argument, Call, Scripts
 from matchmaker.tickets.ticket import RecordFormat, RequeueRecord, binary_ids, text_ids
 
 RECLAIM_S = 60.0  # a client gives up a silent server after 10 s; then there is somebody to press a button
@@ -163,18 +163,18 @@ class Requeuer:
         for element in elements:
             try:
                 mode, regions, *record = msgspec.msgpack.decode(element)
-                arguments = self._arguments(match_id, element, mode, regions, RequeueRecord(*record), refused)
+                call = self._call(match_id, element, mode, regions, RequeueRecord(*record), refused)
             except MALFORMED as error:  # a damaged one must not keep the others from their queue
                 log.error("a match's tickets cannot be read", match_id=match_id, error=str(error))
                 await self._cache.lrem(KEYS["match"] + match_id, 1, element)
                 continue
-            answer = await self._scripts.requeue_match(arguments)
+            [answer] = await self._scripts.requeue_match.each([call])
             if answer is not None:
                 self.requeued += answer[0]
                 self.backdated += answer[1]
                 log.warning("match requeued", match_id=match_id, requeued=answer[0], queued_again=answer[1])
 
-    def _arguments(
+    def _call(
         self,
         match_id: str,
         element: bytes,
@@ -182,7 +182,7 @@ class Requeuer:
         regions: Sequence[str],
         record: RequeueRecord,
         refused: bool,
-    ) -> list[Argument]:
+    ) -> Call:
         now = self._clock.now()
         expires_at = now + self._ticket_ttl_s
         records = RecordFormat(len(regions)).unpack(record.records).copy()
@@ -198,7 +198,7 @@ class Requeuer:
             )
         ]
         records["ticket_id"], records["expires_at"] = binary_ids(made), expires_at
-        return [
+        arguments: list[Argument] = [
             match_id,
             element,
             mode,
@@ -212,6 +212,13 @@ class Requeuer:
             msgspec.msgpack.encode(record.attributes),
             MAX_REFUSALS if refused else 0,
         ]
+        return Call(
+            arguments,
+            mode,
+            tickets=[*(row[0] for row in rows), *made],
+            players=[row[1] for row in rows],
+            keys=[KEYS["match"] + match_id],
+        )
 
     async def _forget(self, match_ids: Sequence[str]) -> None:
         """Matches that ended as they should need nothing kept."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from launchday.percentiles import log_bucket_percentile
 from matchmaker.messages import LatencyPercentiles, MatchmakerCounters, WaitPercentiles
-from matchmaker.queue.scripts import Scripts
+from matchmaker.queue.scripts import KEYS, Scripts
 
 COUNTED = (
     "queued",
@@ -31,7 +31,9 @@ GIVEN_UP = "given_up:"  # + reason: matches, counted by withdraw_match.lua
 
 async def read_counters(scripts: Scripts, modes: Sequence[str]) -> MatchmakerCounters:
     """Read the counters of one instant. Raises the cache's errors."""
-    counters, wait, latency, live = await scripts.read_counters(list(modes))
+    counters, wait, latency, live = await scripts.read_counters(
+        list(modes), keys=[KEYS["live"] + mode for mode in modes]
+    )
     count = {name.decode(): value for name, value in _pairs(counters)}
     wait_buckets = {int(bucket): int(tickets) for bucket, tickets in _pairs(wait)}
     latency_buckets = {int(bucket): int(tickets) for bucket, tickets in _pairs(latency)}

@@ -25,9 +25,9 @@ class Lease:
 
         Raises the cache's errors.
         """
-        fence: bytes | None = await self._scripts.acquire_lease([self._mode, self.lease_ms])
+        fence: bytes | None = await self._scripts.acquire_lease([self._mode, self.lease_ms], mode=self._mode)
         return fence
 
     async def release(self, fence: bytes) -> None:
         """Give the lead up at once, so that another director need not wait. Raises the cache's errors."""
-        await self._scripts.release_lease([self._mode, fence])
+        await self._scripts.release_lease([self._mode, fence], mode=self._mode)

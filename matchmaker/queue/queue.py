@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from launchday.percentiles import log_buckets
+from matchmaker.errors import QueueWentBackError
 from matchmaker.messages import QueueDepth
 from matchmaker.queue.entries import MALFORMED, QueueEntry, ids_within, read_entry
 from matchmaker.queue.lease import Lease
 from matchmaker.queue.proposals import MatchProposal, UnreadableProposal, Withdrawal
-from matchmaker.queue.scripts import GROUP, KEYS, Scripts, lease_error
+from matchmaker.queue.scripts import GROUP, KEYS, Call, Scripts
 from matchmaker.tickets.seated import seats_of
 from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RequeueRecord
 
@@ -40,7 +40,8 @@ class Queue:
     """One queue, for the director that holds ``fence``.
 
     Every method but ``acknowledge``, ``publish_depth`` and ``tell_why`` raises LeaseLostError once another
-    director leads; all raise the cache's errors.
+    director leads; all raise the cache's errors. Where the cache lacks what was done before, because a
+    replica took over that did not have it, QueueWentBackError is raised by whichever method sees it.
 
     Args:
         cache: Valkey or Redis.
@@ -74,12 +75,18 @@ class Queue:
         self._fence = fence
         self._keeps_seats = keeps_seats
         self.asked: list[str] = []
+        self._newest = (0, 0)  # id of the newest entry that was read for the first time
 
     async def read_new(self, questions: int = 0) -> list[QueueEntry]:
         """Return entries that no director has read, and renew the lease; at most so many questions (`asked`)
         come along.
         """
-        return await self._read(b">", questions)
+        entries = await self._read(b">", questions)
+        for entry in entries:
+            if (number := _number(entry.entry_id)) <= self._newest:
+                raise QueueWentBackError(f"{self._mode}: the stream gives {entry.entry_id.decode()} again")
+            self._newest = number
+        return entries
 
     async def read_unfinished(self) -> list[QueueEntry]:
         """Return entries that a director before this one read and did not finish, and renew the lease."""
@@ -92,11 +99,11 @@ class Queue:
 
     async def renew_lease(self) -> None:
         """Renew the lease beside a search that takes longer than it."""
-        await self._scripts.renew_lease([self._mode, self._fence, self._lease_ms])
+        await self._scripts.renew_lease([self._mode, self._fence, self._lease_ms], mode=self._mode)
 
     async def begin_closing(self, match_id: str) -> None:
         """Note that a match is about to be closed: whoever takes over closes it before anything else."""
-        await self._scripts.begin_closing([self._mode, self._fence, match_id])
+        await self._scripts.begin_closing([self._mode, self._fence, match_id], mode=self._mode)
 
     async def proposals(self) -> tuple[list[MatchProposal], list[UnreadableProposal]]:
         """Return matches that a director before this one proposed and did not finish; and those of them
@@ -134,27 +141,22 @@ class Queue:
             For each match the places of its tickets that have ended meanwhile: empty where the match is
             claimed.
         """
-        pipeline = self._cache.pipeline(transaction=False)
-        for proposal in proposals:
-            await self._scripts.propose_match.queue(
-                pipeline,
-                [
+        return await self._scripts.propose_match.each(
+            [
+                Call(
+                    [
+                        self._mode,
+                        self._fence,
+                        proposal.match_id,
+                        msgspec.json.encode(proposal),
+                        "" if proposal.accept_by is None else repr(proposal.accept_by),
+                    ],
                     self._mode,
-                    self._fence,
-                    proposal.match_id,
-                    msgspec.json.encode(proposal),
-                    "" if proposal.accept_by is None else repr(proposal.accept_by),
-                    "".join(proposal.ticket_ids),
-                ],
-            )
-        answers: list[list[int]] = []
-        for answer in await pipeline.execute(raise_on_error=False):
-            if isinstance(answer, ResponseError):
-                raise lease_error(answer) from answer
-            if isinstance(answer, Exception):
-                raise answer
-            answers.append(answer)
-        return answers
+                    proposal.ticket_ids,
+                )
+                for proposal in proposals
+            ]
+        )
 
     async def accepted(self, match_ids: Sequence[str]) -> list[int]:
         """Return how many players of each match have accepted it; below 0 where one said no,
@@ -172,13 +174,15 @@ class Queue:
             The places of the tickets that ended; None where the API was away, and players have more time.
         """
         ended: list[int] = await self._scripts.decline_match(
-            [self._mode, self._fence, proposal.match_id, "".join(proposal.ticket_ids)]
+            [self._mode, self._fence, proposal.match_id], mode=self._mode, tickets=proposal.ticket_ids
         )
         return None if ended == [-1] else ended
 
     async def fail_tickets(self, ticket_ids: Sequence[str], reason: str) -> None:
         """End tickets that can never match. ``reason`` is plain ASCII without quotes."""
-        await self._scripts.fail_tickets([self._mode, self._fence, reason, "".join(ticket_ids)])
+        await self._scripts.fail_tickets(
+            [self._mode, self._fence, reason], mode=self._mode, tickets=ticket_ids
+        )
 
     async def publish_depth(self, depth: QueueDepth) -> None:
         """Publish how long the queue is, for whoever scales the fleet."""
@@ -202,7 +206,7 @@ class Queue:
         """
         most = MAX_REFUSALS if refused else 0
         ended, refusals = await self._scripts.withdraw_match(
-            [self._mode, self._fence, match_id, "".join(ticket_ids), given_up, most, refused]
+            [self._mode, self._fence, match_id, given_up, most, refused], mode=self._mode, tickets=ticket_ids
         )
         return Withdrawal(ended, refusals)
 
@@ -221,21 +225,27 @@ class Queue:
             now: Unix seconds; waits end here.
             requeue_record: its tickets, kept while the match may be lost with its server (``requeue.py``).
         """
-        await self._scripts.assign_match(
+        kept = requeue_arguments(
+            self._mode, self._regions, requeue_record, proposal.match_s, self._scripts.retention_s
+        )
+        assigned: int = await self._scripts.assign_match(
             [
                 self._mode,
                 self._fence,
                 proposal.match_id,
                 assignment_statistics(proposal.enqueued_at, proposal.latency_ms, now),
-                "".join(proposal.ticket_ids),
                 msgspec.msgpack.encode([view.decode() for view in views]),
-                *requeue_arguments(
-                    self._mode, self._regions, requeue_record, proposal.match_s, self._scripts.retention_s
-                ),
+                *kept,
                 *self._seats(proposal, requeue_record),
             ],
             now,
+            mode=self._mode,
+            tickets=proposal.ticket_ids,
+            players=proposal.player_ids if kept.known_s else (),
+            keys=[KEYS["match"] + proposal.match_id, KEYS["seats"] + proposal.match_id],
         )
+        if not assigned:
+            raise QueueWentBackError(f"{self._mode}: {proposal.match_id} is not proposed any more")
 
     def _seats(self, proposal: MatchProposal, record: RequeueRecord) -> tuple[bytes, int]:
         if not self._keeps_seats or proposal.backfill is None:
@@ -247,7 +257,9 @@ class Queue:
     async def fail(self, proposal: MatchProposal, reason: str) -> None:
         """End a match's tickets as failed. ``reason`` is plain ASCII without quotes."""
         await self._scripts.fail_match(
-            [self._mode, self._fence, proposal.match_id, reason, "".join(proposal.ticket_ids)]
+            [self._mode, self._fence, proposal.match_id, reason],
+            mode=self._mode,
+            tickets=proposal.ticket_ids,
         )
 
     async def acknowledge(self, entry_ids: Sequence[bytes]) -> None:
@@ -271,7 +283,7 @@ class Queue:
 
     async def _read(self, after: bytes, questions: int = 0) -> list[QueueEntry]:
         read, asked = await self._scripts.read_queue(
-            [self._mode, self._fence, self._lease_ms, MAX_ENTRIES, after, questions]
+            [self._mode, self._fence, self._lease_ms, MAX_ENTRIES, after, questions], mode=self._mode
         )
         self.asked = [ticket_id.decode() for ticket_id in asked]
         entries = []
@@ -287,6 +299,12 @@ class Queue:
                 await self.set_aside(b" ".join([entry_id, *(fields or ())]))
             entries.append(entry)
         return entries
+
+
+def _number(entry_id: bytes) -> tuple[int, int]:
+    """A stream entry's id, as it counts up."""
+    at, _, place = entry_id.partition(b"-")
+    return int(at), int(place)
 
 
 def assignment_statistics(enqueued_at: Sequence[float], latency_ms: Sequence[float], now: float) -> str:
@@ -308,14 +326,26 @@ def seat_arguments(seats: Sequence[tuple[int, str]], match_s: float) -> tuple[by
     )
 
 
+class KeptRecord(NamedTuple):
+    """A match's requeue record, and how long to keep it: see assign_match.lua.
+
+    Attributes:
+        record: MessagePack; empty: there is none.
+        kept_s: seconds to keep it.
+        known_s: seconds that its tickets, their players and parties are to be known; 0: they are.
+    """
+
+    record: bytes
+    kept_s: int
+    known_s: int
+
+
 def requeue_arguments(
     mode: str, regions: Sequence[str], record: RequeueRecord, match_s: float, retention_s: float
-) -> tuple[bytes, int, int]:
-    """Return the requeue record of a match of ``match_s`` seconds, and how long to keep it: see
-    assign_match.lua.
-    """
+) -> KeptRecord:
+    """Return the requeue record of a match of ``match_s`` seconds."""
     if not record.records:
-        return b"", 0, 0
+        return KeptRecord(b"", 0, 0)
     kept_s = math.ceil(match_s + LOSS_GRACE_S)
     known_s = math.ceil(kept_s + retention_s) if kept_s > retention_s else 0
-    return msgspec.msgpack.encode((mode, list(regions), *record)), kept_s, known_s
+    return KeptRecord(msgspec.msgpack.encode((mode, list(regions), *record)), kept_s, known_s)

@@ -78,7 +78,9 @@ class TicketStore:
         if player is None:
             return None
         if unclaimed is not None and state == b"searching":
-            await self._scripts.reclaim_ticket([ticket_id, self._watched])
+            await self._scripts.reclaim_ticket(
+                [ticket_id, self._watched], mode=mode.decode(), keys=[KEYS["ticket"] + ticket_id]
+            )
         if stored:
             view = _decode_view(stored)
         else:
@@ -107,7 +109,9 @@ class TicketStore:
         Returns:
             The state found before, or None where the player has no such ticket.
         """
-        state: bytes | None = await self._scripts.accept_ticket([ticket_id, player_id], now)
+        state: bytes | None = await self._scripts.accept_ticket(
+            [ticket_id, player_id], now, keys=[KEYS["ticket"] + ticket_id]
+        )
         return None if state is None else state.decode()
 
     async def reject(self, ticket_id: str, player_id: int) -> str | None:
@@ -117,7 +121,9 @@ class TicketStore:
             ``declined`` where that gave the match up. Else the state found before, or None where the player
             has no such ticket.
         """
-        found: bytes | None = await self._scripts.reject_ticket([ticket_id, player_id])
+        found: bytes | None = await self._scripts.reject_ticket(
+            [ticket_id, player_id], keys=[KEYS["ticket"] + ticket_id]
+        )
         return None if found is None else found.decode()
 
     async def depths(self) -> dict[str, QueueDepth]:
@@ -136,7 +142,9 @@ class TicketStore:
             found before (``proposed``: one of its party is on the way into a match), or None where the player
             has no such ticket.
         """
-        state: bytes | None = await self._scripts.cancel_ticket([ticket_id, player_id])
+        state: bytes | None = await self._scripts.cancel_ticket(
+            [ticket_id, player_id], keys=[KEYS["ticket"] + ticket_id]
+        )
         return None if state is None else state.decode()
 
     async def expire_due(self, mode: str, now: float, fresh_s: float = 0.0) -> int:
@@ -146,7 +154,7 @@ class TicketStore:
         """
         total = 0
         while True:
-            due = int(await self._scripts.expire_tickets([mode, MAX_EXPIRED, fresh_s], now))
+            due = int(await self._scripts.expire_tickets([mode, MAX_EXPIRED, fresh_s], now, mode=mode))
             total += due
             if due < MAX_EXPIRED:
                 return total

@@ -9,7 +9,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,11 +40,20 @@ from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
 from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
 from meta_service.client import MetaUnavailableError, PartyClaim
+from tests.matchmaker.checked_scripts import all_checked
 from tests.waiting import until
 
 SECRET = "matchmaker-tests-0123456789abcdef"
 WEST_EUROPE = {"west-europe": 12.0, "east-us": 88.0}
 EAST_US = {"west-europe": 90.0, "east-us": 15.0}
+
+
+@pytest.fixture(autouse=True)
+def every_key_is_named(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """All scripts of all tests here name the keys that they use, and ask for them before any change."""
+    with all_checked(monkeypatch) as found:
+        yield found
+    assert found == []
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from matchmaker import client
 from matchmaker.client import MatchmakerClient, MatchmakerClientError
 from matchmaker.director.reach import TokenRefusedError
 from matchmaker.errors import MatchmakerError
+from matchmaker.queue.scripts.script import KeysUnsettledError
 from matchmaker.rules.flexmatch.document import DocumentError
 
 EXPORTED = {
@@ -53,7 +54,7 @@ def test_the_client_makes_these_calls() -> None:
 
 
 def test_the_trees_of_errors_are_drawn_as_they_are() -> None:
-    assert {DocumentError, TokenRefusedError} <= set(MatchmakerError.__subclasses__())
+    assert {DocumentError, KeysUnsettledError, TokenRefusedError} <= set(MatchmakerError.__subclasses__())
     for module, root in ((matchmaker, MatchmakerError), (client, MatchmakerClientError)):
         assert _drawn(module, root.__name__) == _below(root)
 

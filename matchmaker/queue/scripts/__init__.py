@@ -1,29 +1,27 @@
 """The Lua scripts: every change of a ticket's state is one of them, so it happens whole or not at all, once.
 
-All keys share one hash tag, so on a cluster they live in one slot and one script may touch them all. Their
-names are given here and handed to the scripts as the table ``KEY``; ``shared.lua`` comes before each script,
-``acceptance.lua`` before those in which a match is declined, and ``backfill.lua`` before those about running
-matches. No script asks the cache for the time: each gets
-``NOW`` (Unix seconds) from the caller's clock.
+All keys share one hash tag, so on a cluster they live in one slot and one script may touch them all. Each
+call names in ``KEYS`` all that its script touches, as caches ask that spread keys over threads or nodes.
+Their forms are given here and handed to the scripts as the table ``KEY``; ``shared.lua`` comes before each
+script, ``acceptance.lua`` before those in which a match is declined, and ``backfill.lua`` before those about
+running matches. No script asks the cache for the time: each gets ``NOW`` (Unix seconds) from the caller's
+clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import resources
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
 
 from launchday.clock import Clock
-from matchmaker.errors import LeaseLostError
+from launchday.resilience.packed import Argument
 from matchmaker.messages import TicketView
+from matchmaker.queue.scripts.script import TAG, Call, Script, lease_error
 
-TAG = "{mm}"
+__all__ = ["CONSUMER", "GROUP", "KEYS", "TAG", "Argument", "Call", "Script", "Scripts", "lease_error"]
 
 KEYS = {
     "ticket": f"{TAG}:ticket:",  # + ticket id: hash, the ticket
@@ -70,36 +68,11 @@ GROUP = "directors"
 CONSUMER = "director"
 NOTIFICATIONS_KEPT_S = 30  # subscribers that were away longer look at their tickets instead
 
-Argument = str | bytes | int | float
-
-
-class Script:
-    """One Lua script. Raises LeaseLostError when the script found that its caller's fencing token is stale.
-
-    Args:
-        script: as registered.
-        clock: what ``NOW`` is where a caller does not say it.
-    """
-
-    def __init__(self, script: AsyncScript, clock: Clock) -> None:
-        self._script = script
-        self._clock = clock
-
-    async def __call__(self, args: Sequence[Argument], now: float | None = None) -> Any:
-        """Run it at ``now`` (Unix seconds)."""
-        try:
-            return await self._script(keys=[TAG], args=self._arguments(args, now))
-        except ResponseError as error:
-            raise lease_error(error) from error
-
-    async def queue(self, pipeline: Pipeline, args: Sequence[Argument], now: float | None = None) -> None:
-        """Add it to a pipeline; what the pipeline then answers goes through ``lease_error`` if it is an
-        error.
-        """
-        await self._script(keys=[TAG], args=self._arguments(args, now), client=pipeline)
-
-    def _arguments(self, args: Sequence[Argument], now: float | None) -> list[Argument]:
-        return [repr(self._clock.now() if now is None else now), *args]
+# What ending tickets may touch beside them: see end_searching() and finish() in shared.lua.
+_ENDING = ("seen", "counters", "notifications", "gathering")
+_ENDING_IN_MODE = ("live", "queue")
+_DECLINING = (*_ENDING, "attended")
+_DECLINING_IN_MODE = (*_ENDING_IN_MODE, "proposals", "accepted")
 
 
 class Scripts:
@@ -114,57 +87,73 @@ class Scripts:
     def __init__(self, cache: Redis, retention_s: float, clock: Clock) -> None:
         self.retention_s = retention_s
         self.clock = clock
-        head = _head() + _text("shared")
 
-        def script(name: str, before: str = "") -> Script:
-            return Script(cache.register_script(head + before + _text(name)), clock)
+        def script(
+            name: str, fixed: Iterable[str] = (), of_mode: Iterable[str] = (), before: str = ""
+        ) -> Script:
+            parts = (before, name) if before else (name,)
+            return Script(
+                cache,
+                clock,
+                text_of(*parts),
+                [KEYS[each] for each in fixed],
+                [KEYS[each] for each in of_mode],
+            )
 
-        self.create_tickets = script("create_tickets")
-        self.expire_tickets = script("expire_tickets")
-        self.read_counters = script("read_counters")
-        self.ask_why = script("ask_why")
-        self.attend = script("attend")
-        self.leave_attendance = script("leave_attendance")
-        self.touch_tickets = script("touch_tickets")
-        self.end_unwatched = script("end_unwatched")
-        self.acquire_lease = script("acquire_lease")
-        self.renew_lease = script("renew_lease")
-        self.release_lease = script("release_lease")
-        self.read_queue = script("read_queue")
-        self.propose_match = script("propose_match")
-        self.begin_closing = script("begin_closing")
-        self.withdraw_match = script("withdraw_match")
-        self.assign_match = script("assign_match")
-        self.fail_match = script("fail_match")
-        self.fail_tickets = script("fail_tickets")
-        self.accept_ticket = script("accept_ticket")
-        self.requeue_match = script("requeue_match")
-        self.reclaim_ticket = script("reclaim_ticket")
-        acceptance = _text("acceptance")
-        self.cancel_ticket = script("cancel_ticket", acceptance)
-        self.reject_ticket = script("reject_ticket", acceptance)
-        self.end_sessions = script("end_sessions", acceptance)
-        self.void_parties = script("void_parties", acceptance)
-        self.end_gathering = script("end_gathering")
-        self.decline_match = script("decline_match", acceptance)
-        backfill = _text("backfill")
-        self.request_backfill = script("request_backfill", backfill)
-        self.close_backfill = script("close_backfill", backfill)
-        self.read_backfill = script("read_backfill", backfill)
-        self.propose_backfill = script("propose_backfill", backfill)
-        self.assign_backfill = script("assign_backfill", backfill)
-        self.withdraw_backfill = script("withdraw_backfill", backfill)
+        self.create_tickets = script(
+            "create_tickets", ("attended", "seen", "counters", "gathering"), ("live", "queue")
+        )
+        self.expire_tickets = script("expire_tickets", _ENDING, ("lease", *_ENDING_IN_MODE))
+        self.read_counters = script("read_counters", ("counters", "wait", "latency"), ("live",))
+        self.ask_why = script("ask_why", (), ("lease", "why_asked"))
+        self.attend = script("attend", ("attended", "counters"))
+        self.leave_attendance = script("leave_attendance", ("attended",))
+        self.touch_tickets = script("touch_tickets", ("attended", "seen"))
+        self.end_unwatched = script("end_unwatched", ("attended", *_ENDING), _ENDING_IN_MODE)
+        self.acquire_lease = script("acquire_lease", (), ("lease", "fence", "queue", "accepted", "proposals"))
+        self.renew_lease = script("renew_lease", (), ("lease",))
+        self.release_lease = script("release_lease", (), ("lease",))
+        self.read_queue = script("read_queue", (), ("lease", "why_asked", "queue"))
+        self.propose_match = script("propose_match", ("notifications",), ("lease", "proposals"))
+        self.begin_closing = script("begin_closing", (), ("lease", "accepted"))
+        self.withdraw_match = script("withdraw_match", _ENDING, ("lease", *_DECLINING_IN_MODE))
+        assigning = ("seen", "counters", "notifications", "wait", "latency", "playing")
+        self.assign_match = script("assign_match", assigning, ("lease", "live", "proposals", "accepted"))
+        self.fail_match = script(
+            "fail_match", ("seen", "counters", "notifications"), ("lease", "live", "proposals", "accepted")
+        )
+        self.fail_tickets = script("fail_tickets", _ENDING, ("lease", *_ENDING_IN_MODE))
+        self.accept_ticket = script("accept_ticket", (), ("accepted",))
+        self.requeue_match = script(
+            "requeue_match", ("playing", "counters", "notifications"), _ENDING_IN_MODE
+        )
+        self.reclaim_ticket = script("reclaim_ticket", ("seen", "attended", "counters"), _ENDING_IN_MODE)
+        self.cancel_ticket = script("cancel_ticket", _DECLINING, _DECLINING_IN_MODE, "acceptance")
+        self.reject_ticket = script("reject_ticket", _DECLINING, _DECLINING_IN_MODE, "acceptance")
+        self.end_sessions = script("end_sessions", _DECLINING, _DECLINING_IN_MODE, "acceptance")
+        self.void_parties = script("void_parties", _DECLINING, _DECLINING_IN_MODE, "acceptance")
+        self.end_gathering = script("end_gathering", _ENDING, _ENDING_IN_MODE)
+        self.decline_match = script("decline_match", _DECLINING, ("lease", *_DECLINING_IN_MODE), "acceptance")
+        self.request_backfill = script("request_backfill", (), ("open_matches",), "backfill")
+        self.close_backfill = script("close_backfill", (), ("open_matches",), "backfill")
+        self.read_backfill = script("read_backfill", (), ("open_matches",), "backfill")
+        self.propose_backfill = script("propose_backfill", (), ("lease", "claims"), "backfill")
+        self.assign_backfill = script("assign_backfill", assigning, ("lease", "live", "claims"), "backfill")
+        self.withdraw_backfill = script(
+            "withdraw_backfill", _ENDING, ("lease", "claims", *_ENDING_IN_MODE), "backfill"
+        )
 
 
-def lease_error(error: Exception) -> Exception:
-    """Return LeaseLostError where a script refused a stale fencing token, else the error itself."""
-    return LeaseLostError(str(error)) if "STALE" in str(error) else error
+def text_of(*names: str) -> str:
+    """The text of a script: what is shared, and the files of these names one after the other."""
+    return "".join([_head(), *(_text(name) for name in ("shared", *names))])
 
 
 def _head() -> str:
     names = ", ".join(f"{name} = '{key}'" for name, key in KEYS.items())
     return (
         "local NOW = tonumber(table.remove(ARGV, 1))\n"
+        "local TICKETS = tonumber(table.remove(ARGV, 1))\n"
         f"local KEY = {{{names}}}\n"
         f"local GROUP, CONSUMER = '{GROUP}', '{CONSUMER}'\n"
         f"local NOTIFICATIONS_KEPT_S = {NOTIFICATIONS_KEPT_S}\n"

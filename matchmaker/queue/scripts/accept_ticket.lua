@@ -8,6 +8,9 @@ if owner ~= player then
   return false
 end
 if state == 'proposed' and accept_by and not cancel then
+  if not is_named(KEY.accepted .. mode) then
+    return missing
+  end
   redis.call('HSET', KEY.ticket .. id, 'state', 'accepted')
   redis.call('HINCRBY', KEY.accepted .. mode, match, 1)
 end

@@ -1,4 +1,5 @@
--- Where players are asked to accept a match: giving it up because not all do. It comes before the scripts that can.
+-- Where players are asked to accept a match: giving it up because not all do. It comes before the scripts that can,
+-- which have looked at all that it touches (reach() in shared.lua).
 -- A player who says no has `cancel` in the ticket. As long as the match waits for anybody's yes, it is given up in the
 -- same script, whoever leads the queue: nobody waits for a director that is busy or dead.
 
@@ -45,12 +46,11 @@ end
 -- Somebody has said no to a match: give it up, unless all have accepted it. Whether it was given up.
 -- Its director reads DECLINED, and asks which of its tickets have ended (decline_match.lua).
 local function give_up_declined(mode, match)
-  local stored = match and redis.call('HGET', KEY.proposals .. mode, match)
-  local read, proposal = pcall(cjson.decode, stored or '')
-  if not read or type(proposal) ~= 'table' or type(proposal.ticket_ids) ~= 'table' then
+  local ids = match and tickets_of_match(mode, match)
+  if not ids then
     return false
   end
-  local ids, count = proposal.ticket_ids, tonumber(redis.call('HGET', KEY.accepted .. mode, match) or '0')
+  local count = tonumber(redis.call('HGET', KEY.accepted .. mode, match) or '0')
   if count >= #ids or count <= tonumber(CLOSING) then
     return false -- it is getting its server, or is being closed
   end

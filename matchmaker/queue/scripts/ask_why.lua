@@ -22,7 +22,9 @@ end
 if record then
   return answer('unread')
 end
-if party then
+if party and not is_named(KEY.party .. party) then
+  return missing
+elseif party then
   local terms, count = unpack(redis.call('HMGET', KEY.party .. party, 'terms', 'count'))
   local size = tonumber(string.match(terms or '', '^%d+') or '0')
   if tonumber(count or '0') < size then
@@ -34,6 +36,9 @@ if told then
   return answer('told', told)
 end
 local key = KEY.why_asked .. mode
+if not is_named(key) or not is_named(KEY.lease .. mode) then
+  return missing
+end
 if redis.call('EXISTS', KEY.lease .. mode) == 0 then
   return answer('unled')
 end

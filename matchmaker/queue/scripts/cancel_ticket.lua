@@ -8,6 +8,12 @@ local owner, mode, state, match = unpack(redis.call('HMGET', KEY.ticket .. id, '
 if owner ~= player then
   return false
 end
+if is_live(state) then
+  reach({ id }, true)
+  if lacks_keys() then
+    return missing
+  end
+end
 if state == 'searching' then
   end_searching(mode, 'cancelled', BY_PLAYER, { id })
   if redis.call('HGET', KEY.ticket .. id, 'state') == 'searching' then

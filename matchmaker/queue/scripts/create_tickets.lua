@@ -1,7 +1,7 @@
 -- Create tickets; one live ticket a player.
--- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: id, player, client key ('' for
--- none), what that stands for, created at, expires at, '1' where it ends without signs of life of its player; of a party
--- also its name, its size, what all of it must agree on beside the mode, and until when tickets may be made for it
+-- KEYS: the tickets, their players in the same order, then the parties.
+-- ARGV: mode, regions, seconds to keep, and as MessagePack for each ticket: client key ('' for none), what that
+-- stands for, created at, expires at, '1' where it ends without signs of life of its player; of a party also its name, its size, what all of it must agree on beside the mode, and until when tickets may be made for it
 -- ('' where no claim says so); of a player whose party queues without this ticket '' and that party's name; then
 -- the records, all of one length, in one string; where the mode's rules read attributes, those of each
 -- ticket, as MessagePack.
@@ -62,15 +62,44 @@ local function gathers(party)
   return not void and not (terms and tonumber(count) >= tonumber(string.match(terms, '^%d+')))
 end
 
-local tickets = cmsgpack.unpack(ARGV[4])
+local ids, tickets = named_tickets(), cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
+
+-- What is known of before: the players' last tickets, by the keys of their pointers, and, where a party is full and
+-- may queue again, its tickets.
+local last_of, coming = {}, {}
+for i = TICKETS + 1, 2 * TICKETS, 4000 do
+  local found = redis.call('MGET', unpack(KEYS, i, math.min(i + 3999, 2 * TICKETS)))
+  for j, last in ipairs(found) do
+    if last then
+      last_of[KEYS[i + j - 1]] = last
+      is_named(KEY.ticket .. last)
+    end
+  end
+end
+for _, ticket in ipairs(tickets) do
+  local party, size = ticket[6], ticket[7]
+  if party and party ~= '' then
+    coming[party] = coming[party] or tonumber(redis.call('HGET', KEY.party .. party, 'count') or '0')
+    local full = ticket[9] == '' and coming[party] >= tonumber(size)
+    for _, field in ipairs(full and redis.call('HKEYS', KEY.party .. party) or {}) do
+      if string.sub(field, 1, 2) == 't:' then
+        is_named(KEY.ticket .. string.sub(field, 3))
+      end
+    end
+    coming[party] = coming[party] + 1
+  end
+end
+if lacks_keys() then
+  return missing
+end
+
 for i, ticket in ipairs(tickets) do
-  local id, player, client_key, wish, created_at, expires_at, watched, party, size, terms, by = unpack(ticket)
+  local client_key, wish, created_at, expires_at, watched, party, size, terms, by = unpack(ticket)
   local queues = party == '' and size -- without this ticket
   party = party ~= '' and party or nil
-  local key, pointer = KEY.ticket .. id, KEY.player .. player
-  -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
-  local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
+  local id, key, pointer = ids[i], KEYS[i], KEYS[TICKETS + i]
+  local player, last = string.sub(pointer, #KEY.player + 1), last_of[pointer]
   local answer = 1
   if last then
     local state, last_client_key, last_wish, at =
@@ -95,13 +124,8 @@ for i, ticket in ipairs(tickets) do
     end
   end
   if answer == 1 then
-    if last then
-      redis.call('SET', pointer, id, 'EX', keep_s)
-    end
-  elseif not last then
-    redis.call('DEL', pointer)
-  end
-  if answer == 1 then
+    redis.call('SET', pointer, id, 'EX', keep_s)
+    last_of[pointer] = id
     if party then
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
         'client_key', client_key, 'wish', wish, 'party', party)

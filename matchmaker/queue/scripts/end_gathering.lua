@@ -1,6 +1,16 @@
 -- Take tickets back whose party was not complete by the time that its claim said. ARGV: most parties a call, the reason
 -- that is read. Answers how many parties were due.
 local due = redis.call('ZRANGE', KEY.gathering, '-inf', string.format('%.17g', NOW), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+local ids = {}
+for _, party in ipairs(due) do
+  for _, field in ipairs(is_named(KEY.party .. party) and redis.call('HKEYS', KEY.party .. party) or {}) do
+    ids[#ids + 1] = string.match(field, '^t:(.+)$')
+  end
+end
+reach(ids)
+if lacks_keys() then
+  return missing
+end
 for _, party in ipairs(due) do
   redis.call('ZREM', KEY.gathering, party)
   for _, field in ipairs(redis.call('HKEYS', KEY.party .. party)) do

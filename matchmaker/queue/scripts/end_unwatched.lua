@@ -2,6 +2,10 @@
 -- signs of life, most tickets a call. Answers how many were due.
 local clock = tonumber(redis.call('HGET', KEY.attended, 'clock') or '0')
 local due = redis.call('ZRANGE', KEY.seen, '-inf', string.format('%.3f', clock - tonumber(ARGV[1])), 'BYSCORE', 'LIMIT', 0, ARGV[2])
+reach(due)
+if lacks_keys() then
+  return missing
+end
 local searching, before = {}, 0
 for _, id in ipairs(due) do
   local mode, state = unpack(redis.call('HMGET', KEY.ticket .. id, 'mode', 'state'))

@@ -6,6 +6,10 @@ local POSTPONED_S, MAX_POSTPONED = 5, 12
 local mode, now, fresh_s = ARGV[1], string.format('%.17g', NOW), tonumber(ARGV[3])
 local due = redis.call('ZRANGE', KEY.live .. mode, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[2])
 local led = #due == 0 or redis.call('EXISTS', KEY.lease .. mode) == 1
+reach(due)
+if lacks_keys() then
+  return missing
+end
 local searching, abandoned = {}, {}
 for _, id in ipairs(due) do
   local state, record = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'record'))

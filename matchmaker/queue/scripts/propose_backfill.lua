@@ -1,14 +1,14 @@
 -- Claim tickets and reserve slots of a running match for them, all or none; kept so that any director can
 -- finish it.
 -- ARGV: mode, fence, proposal id, match id, claim (JSON), players (JSON, what the server is sent),
--- entities (JSON), ids.
+-- entities (JSON). The tickets are named.
 -- Answers the places (from 0) of the tickets that are not searching; {-1} where the slots are not free
 -- (any more).
 local mode, fence, id, key = ARGV[1], ARGV[2], ARGV[3], KEY.open_match .. ARGV[4]
 if not leads(mode, fence) then
   return STALE
 end
-local ids = ids_of(ARGV[8])
+local ids = named_tickets()
 local gone = not_searching(ids)
 if #gone > 0 then
   return gone

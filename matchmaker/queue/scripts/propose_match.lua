@@ -1,11 +1,12 @@
 -- Claim all tickets of a match, or none; the match is kept so that any director can finish it.
--- ARGV: mode, fence, match id, proposal, until when players may accept ('' where they are not asked), ids.
+-- ARGV: mode, fence, match id, proposal, until when players may accept ('' where they are not asked). The
+-- tickets are named.
 -- Answers the places (from 0) of the tickets that are not searching.
 local mode, fence, match, accept_by = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if not leads(mode, fence) then
   return STALE
 end
-local ids = ids_of(ARGV[6])
+local ids = named_tickets()
 local gone = not_searching(ids)
 if #gone > 0 then
   return gone

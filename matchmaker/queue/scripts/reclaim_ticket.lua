@@ -7,6 +7,11 @@ local mode, state, record, regions, expires_at, given =
 if state ~= 'searching' or not record then
   return 0
 end
+is_named(KEY.live .. mode)
+is_named(KEY.queue .. mode)
+if lacks_keys() then
+  return missing
+end
 redis.call('HDEL', key, 'record', 'regions', 'expires_at', 'attributes')
 redis.call('ZADD', KEY.live .. mode, 'XX', expires_at, ARGV[1])
 if ARGV[2] == '1' then

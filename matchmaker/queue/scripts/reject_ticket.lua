@@ -11,6 +11,10 @@ end
 if state ~= 'proposed' and state ~= 'accepted' then
   return state
 end
+reach({ id }, true)
+if lacks_keys() then
+  return missing
+end
 redis.call('HSETNX', KEY.ticket .. id, 'cancel', 'the match was declined')
 if give_up_declined(mode, match) then
   return 'declined'

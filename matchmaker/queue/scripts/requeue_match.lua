@@ -2,18 +2,15 @@
 -- age, once.
 -- ARGV: match id, the element of its list to requeue, mode, regions, reason, seconds to keep, until when a
 -- player may come back, when tickets expire that are searched for; as MessagePack for each ticket: id,
--- player, new id, enqueued at; then the new records, and as MessagePack the attributes of each (nothing
+-- player, new id, enqueued at (all three are named); then the new records, and as MessagePack the attributes of each (nothing
 -- where the mode's rules read nothing); how many refusals at the check-out end a ticket ('0': its players were
 -- not refused).
 -- Answers {tickets made, tickets that got the old age}, or nil where that element has been requeued
 -- already, or the match is over. A new ticket is searched for once its player has read it
 -- (reclaim_ticket.lua): they may be gone for good.
 local match, mode, regions, reason, keep_s, back_by = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-if redis.call('LREM', KEY.match .. match, 1, ARGV[2]) == 0 then
+if not redis.call('LPOS', KEY.match .. match, ARGV[2]) then
   return false
-end
-if redis.call('EXISTS', KEY.match .. match) == 0 then
-  redis.call('ZREM', KEY.playing, match)
 end
 
 local tickets = cmsgpack.unpack(ARGV[9])
@@ -25,7 +22,10 @@ for i, ticket in ipairs(tickets) do
   local last, party = redis.call('GET', KEY.player .. player), redis.call('HGET', KEY.ticket .. id, 'party')
   parties[i], waits[i] = party, last == id
   local together = waits[i]
-  if last and last ~= id then
+  if party then
+    is_named(KEY.party .. party)
+  end
+  if last and last ~= id and is_named(KEY.ticket .. last) then
     local state, of, with, record = unpack(redis.call('HMGET', KEY.ticket .. last, 'state', 'mode', 'party', 'record'))
     if state == 'searching' and of == mode then
       queued_again[i] = not record and last or nil
@@ -35,6 +35,14 @@ for i, ticket in ipairs(tickets) do
   if party and not together then
     broken[party] = true -- one of them plays on without the others: a party is searched for whole, or not at all
   end
+end
+
+if lacks_keys() then
+  return missing
+end
+redis.call('LREM', KEY.match .. match, 1, ARGV[2])
+if redis.call('EXISTS', KEY.match .. match) == 0 then
+  redis.call('ZREM', KEY.playing, match)
 end
 
 -- A place in the party, which begins anew where nobody has come back to it on their own.

@@ -16,8 +16,40 @@ local function leads(mode, fence)
   return redis.call('GET', KEY.lease .. mode) == fence
 end
 
--- The ticket ids, of 36 characters each, in one string: a hundred arguments cost their sender more than a
--- match.
+-- The ids of the tickets whose keys come first in KEYS.
+local function named_tickets()
+  local ids, begin = {}, #KEY.ticket + 1
+  for i = 1, TICKETS do
+    ids[i] = string.sub(KEYS[i], begin)
+  end
+  return ids
+end
+
+-- Whether a key is named in KEYS, as each has to be that a script reads or changes. Its caller names those that it
+-- knows. Which others there are, such as those of the other tickets of a party, is found by reading: a script looks at
+-- all that it may touch before it changes anything, and where some are not named it answers `missing`. Then it is
+-- called again with these as well (__init__.py).
+local named, missing = nil, { 'NEEDS' }
+local function is_named(key)
+  if not named then
+    named = {}
+    for _, name in ipairs(KEYS) do
+      named[name] = true
+    end
+  end
+  if named[key] == nil then
+    named[key] = false
+    missing[#missing + 1] = key
+  end
+  return named[key]
+end
+
+-- Whether the script has to be called again with more keys: return `missing` then.
+local function lacks_keys()
+  return #missing > 1
+end
+
+-- The ticket ids, of 36 characters each, in one string.
 local function ids_of(joined)
   local ids = {}
   for i = 1, #joined, 36 do
@@ -102,6 +134,14 @@ local function not_searching(ids)
   return gone
 end
 
+-- The ids of the tickets of a proposed match; nil where there is none, or it cannot be read.
+local function tickets_of_match(mode, match)
+  local read, proposal = pcall(cjson.decode, redis.call('HGET', KEY.proposals .. mode, match) or '')
+  if read and type(proposal) == 'table' and type(proposal.ticket_ids) == 'table' then
+    return proposal.ticket_ids
+  end
+end
+
 -- The tickets of a ticket's party, the ticket itself among them.
 local function with_party(id)
   local party = redis.call('HGET', KEY.ticket .. id, 'party')
@@ -115,6 +155,38 @@ local function with_party(id)
     end
   end
   return ids
+end
+
+-- Look at all that ending some tickets, with their parties, may touch beside their mode's keys; with
+-- `matched`, also at the matches that they were found. What is not named is missing then. Whatever is ended on the way
+-- only takes from that.
+local function reach(ids, matched)
+  local waiting, seen = {}, {}
+  for i, id in ipairs(ids) do
+    waiting[i] = id
+  end
+  while #waiting > 0 do
+    local id = table.remove(waiting)
+    if not seen[id] and is_named(KEY.ticket .. id) then
+      local mode, party, match = unpack(redis.call('HMGET', KEY.ticket .. id, 'mode', 'party', 'match'))
+      if mode then
+        is_named(KEY.live .. mode)
+        is_named(KEY.queue .. mode)
+      end
+      if party and is_named(KEY.party .. party) then
+        for _, each in ipairs(with_party(id)) do
+          waiting[#waiting + 1] = each
+        end
+      end
+      if matched and mode and match then
+        is_named(KEY.accepted .. mode)
+        for _, each in ipairs(is_named(KEY.proposals .. mode) and tickets_of_match(mode, match) or {}) do
+          waiting[#waiting + 1] = each
+        end
+      end
+    end
+    seen[id] = true
+  end
 end
 
 -- Forget who is in a party whose tickets have ended. One that had queued with a claim queues with it no more.
@@ -167,12 +239,26 @@ local function cancel_reason(cancel)
   return cancel and cancel ~= '1' and cancel or BY_PLAYER
 end
 
--- Let claimed tickets search again, with their age; those that were cancelled meanwhile end, each with its
--- party. Whoever had been asked to accept the match is told. The places (from 0) of those that ended.
-local function search_again(mode, ids)
+-- What claimed tickets are, and all that letting them search again may touch.
+local function read_claimed(ids)
+  local claimed, cancelled = {}, {}
+  for i, id in ipairs(ids) do
+    claimed[i] = redis.call('HMGET', KEY.ticket .. id, 'state', 'cancel', 'accept_by')
+    if claimed[i][2] then
+      cancelled[#cancelled + 1] = id
+    end
+  end
+  reach(cancelled)
+  return claimed
+end
+
+-- Let claimed tickets, as read_claimed() found them, search again, with their age; those that were cancelled meanwhile
+-- end, each with its party. Whoever had been asked to accept the match is told. The places (from 0) of those that
+-- ended.
+local function search_again(mode, ids, claimed)
   local cancelled, views = {}, {}
-  for _, id in ipairs(ids) do
-    local state, cancel, asked = unpack(redis.call('HMGET', KEY.ticket .. id, 'state', 'cancel', 'accept_by'))
+  for i, id in ipairs(ids) do
+    local state, cancel, asked = unpack(claimed[i])
     if is_live(state) then
       redis.call('HSET', KEY.ticket .. id, 'state', 'searching')
       redis.call('HDEL', KEY.ticket .. id, 'match', 'accept_by')
@@ -210,13 +296,30 @@ local function keep_seats(match, seats, kept_s)
   end
 end
 
--- End tickets as assigned to a match: their players are notified, they are counted, and their requeue
--- record is kept while the match may be lost with its server (requeue_match.lua). ids: joined; views:
--- MessagePack; statistics: JSON of wait, latency: histograms, and wait_max_s; record: '' for none; kept_s:
--- seconds to keep it; known_s: seconds that the tickets must be known for, '0': they are.
-local function assign(mode, match, ids, views, statistics, record, kept_s, known_s)
-  local ended = {}
-  ids, views, statistics = ids_of(ids), cmsgpack.unpack(views), cjson.decode(statistics)
+-- The keys of the tickets that are about to be assigned, of their players and of their parties, where the match may
+-- outlive them: known_s is not '0'.
+local function outlived(known_s)
+  local keys = {}
+  for i = 1, known_s ~= '0' and TICKETS or 0 do
+    local player, party = unpack(redis.call('HMGET', KEYS[i], 'player', 'party'))
+    keys[#keys + 1] = KEYS[i]
+    if player and is_named(KEY.player .. player) then
+      keys[#keys + 1] = KEY.player .. player
+    end
+    if party and is_named(KEY.party .. party) then
+      keys[#keys + 1] = KEY.party .. party
+    end
+  end
+  return keys
+end
+
+-- End the named tickets as assigned to a match: their players are notified, they are counted, and their requeue
+-- record is kept while the match may be lost with its server (requeue_match.lua). views: MessagePack;
+-- statistics: JSON of wait, latency: histograms, and wait_max_s; record: '' for none; kept_s: seconds to keep it;
+-- keys: as outlived() found them, to be known for known_s seconds.
+local function assign(mode, match, views, statistics, record, kept_s, keys, known_s)
+  local ended, ids = {}, named_tickets()
+  views, statistics = cmsgpack.unpack(views), cjson.decode(statistics)
   for i, id in ipairs(ids) do
     ended[#ended + 1] = id
     ended[#ended + 1] = views[i]
@@ -233,12 +336,7 @@ local function assign(mode, match, ids, views, statistics, record, kept_s, known
     redis.call('ZADD', KEY.playing, NOW + tonumber(kept_s), match)
     redis.call('ZREMRANGEBYSCORE', KEY.playing, '-inf', NOW)
   end
-  if known_s ~= '0' then -- the match may outlive its tickets
-    for _, id in ipairs(ids) do
-      local player, party = unpack(redis.call('HMGET', KEY.ticket .. id, 'player', 'party'))
-      redis.call('EXPIRE', KEY.ticket .. id, known_s, 'GT')
-      redis.call('EXPIRE', KEY.player .. (player or ''), known_s, 'GT')
-      redis.call('EXPIRE', KEY.party .. (party or ''), known_s, 'GT')
-    end
+  for _, key in ipairs(keys) do
+    redis.call('EXPIRE', key, known_s, 'GT')
   end
 end

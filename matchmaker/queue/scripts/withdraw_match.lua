@@ -1,11 +1,18 @@
 -- Give the tickets of a proposed match back to the search, with their age; those whose players cancelled
--- meanwhile end. ARGV: mode, fence, match id, ids, why the match was given up ('' where no server was spent on
--- it), how many refusals at the check-out end a ticket ('0': its players were not refused), and the reason
--- that its player then reads.
+-- meanwhile end. ARGV: mode, fence, match id, why the match was given up ('' where no server was spent on it), how many refusals at the check-out end a ticket ('0': its players were not refused), and the reason
+-- that its player then reads; the tickets are named.
 -- Answers {places (from 0) of the tickets that ended, the most refusals of one that searches}.
-local mode, fence, match, why, most, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local mode, fence, match, why, most, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 if not leads(mode, fence) then
   return STALE
+end
+local ids = named_tickets()
+local claimed = read_claimed(ids)
+if most > 0 then
+  reach(ids)
+end
+if lacks_keys() then
+  return missing
 end
 if redis.call('HDEL', KEY.proposals .. mode, match) == 0 then
   return { {}, 0 }
@@ -14,8 +21,8 @@ redis.call('HDEL', KEY.accepted .. mode, match)
 if why ~= '' then
   redis.call('HINCRBY', KEY.counters, 'given_up:' .. why, 1)
 end
-local ids, refusals, refused = ids_of(ARGV[4]), 0, {}
-local gone = search_again(mode, ids)
+local refusals, refused = 0, {}
+local gone = search_again(mode, ids, claimed)
 if most == 0 then
   return { gone, 0 }
 end

@@ -119,7 +119,7 @@ async def test_after_its_tickets_end_the_key_makes_a_new_one(
     if end == "cancelled":
         await player.cancel_ticket(first)
     elif end == "expired":
-        await scripts.expire_tickets([MODE, 10, 0], time.time() + mm_settings.ticket_ttl_s + 1)
+        await scripts.expire_tickets([MODE, 10, 0], time.time() + mm_settings.ticket_ttl_s + 1, mode=MODE)
     else:
         queue = Queue(cache, scripts, MODE, mm_settings.region_names, lease, fence)
         await queue.fail_tickets([first], "nobody can play this")

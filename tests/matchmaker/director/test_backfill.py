@@ -454,7 +454,7 @@ async def test_a_director_killed_between_claim_and_assignment_costs_nobody_anyth
 async def test_a_director_out_of_office_reserves_nothing(scripts: Scripts) -> None:
     for script in (scripts.propose_backfill, scripts.assign_backfill, scripts.withdraw_backfill):
         with pytest.raises(LeaseLostError):
-            await script([MODE, b"7", str(uuid4()), str(uuid4()), "{}", "[]", "[]", ""])
+            await script([MODE, b"7", str(uuid4()), str(uuid4()), "{}", "[]", "[]", ""], mode=MODE)
 
 
 # --- the route ----------------------------------------------------------------------------------------------

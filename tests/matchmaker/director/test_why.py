@@ -200,13 +200,19 @@ async def test_a_director_that_dies_while_somebody_waits_is_said(
     assert gone.value.status == 503
 
 
+async def ask_why(scripts: Scripts, ticket_id: str) -> list[bytes]:
+    keys = [KEYS[name] + ticket_id for name in ("ticket", "why_told")]
+    found: list[bytes] = await scripts.ask_why([ticket_id, "1", MAX_ASKED, 5], keys=keys)
+    return found
+
+
 async def test_only_so_many_questions_wait_and_one_ticket_is_asked_about_once(
     client: MatchmakerClient, scripts: Scripts, fence: bytes, cache: Redis
 ) -> None:
     tickets = [await queued(client, player) for player in range(1, MAX_ASKED + 2)]
 
     async def ask(ticket_id: str) -> bytes:
-        return bytes((await scripts.ask_why([ticket_id, "1", MAX_ASKED, 5]))[0])
+        return bytes((await ask_why(scripts, ticket_id))[0])
 
     answers = [await ask(each) for each in (tickets[0], *tickets)]
     assert answers == [b"asked"] * (MAX_ASKED + 1) + [b"full"]
@@ -382,7 +388,7 @@ async def test_the_directors_round_trips_are_the_same_whether_anybody_asks(
     )
     tickets = [await queued(client, player) for player in (1, 2)]
     for each in tickets:
-        await scripts.ask_why([each, "1", MAX_ASKED, 5])
+        await ask_why(scripts, each)
     assert len(await queue.read_new()) > 0
     assert queue.asked == []
     await queue.read_new(1)

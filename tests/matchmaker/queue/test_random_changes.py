@@ -104,7 +104,7 @@ class World:
 
     async def end_session(self) -> None:
         row = (str(self.chance.randint(1, PLAYERS)), repr(self.clock.now()), "", "logged out")
-        await self.scripts.end_sessions([msgspec.msgpack.encode([row])])
+        await self.scripts.end_sessions([msgspec.msgpack.encode([row])], players=[row[0]])
 
     async def direct(self) -> None:
         """The director looks at one of its matches, as `MatchLoop` does."""
