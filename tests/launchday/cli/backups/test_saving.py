@@ -22,6 +22,7 @@ from launchday.clock import SystemClock
 from launchday.settings import Settings
 from meta_service.cache.cache import connect
 from meta_service.cache.keys import ONE
+from meta_service.cache.partitions import agree
 from rewards.analytics.lake import Lake
 from tests.launchday.cli.backups.conftest import Saved, quiet
 from tests.rewards.examples import a_kill
@@ -127,6 +128,21 @@ async def test_what_waits_is_found_though_it_moves(redis: Redis, cache_url: str)
     redis.xrange = moving  # type: ignore[method-assign, assignment]
     found = await cache_copy.read(redis)
     assert [row["changes"]["reason"] for row in (*found.waiting, *found.rejected)] == ["no"]
+
+
+async def test_every_partition_of_a_cache_is_read_and_emptied(redis: Redis) -> None:
+    partitions = (await agree(redis, 4)).partitions
+    for each in partitions:
+        await redis.xadd(each.stream, {"loadout": "{}"})
+        await redis.xadd(each.rejected, {"entry": "1-1", "reason": "no", "loadout": "{}"})
+        await redis.set(each.player(each.number), "x")
+    await redis.set("{mm}:counters", "x")
+    found = await cache_copy.read(redis)
+    assert [row["stream"] for row in found.waiting] == [each.stream for each in partitions]
+    assert len(found.rejected) == 4
+    assert await cache_copy.our_keys(redis, most=5) == 6
+    assert await cache_copy.clear(redis) > 12
+    assert await redis.keys() == []
 
 
 @pytest.fixture
