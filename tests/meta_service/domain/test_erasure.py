@@ -165,12 +165,11 @@ async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
     assert await named_in(store, login.player_id) == {"erasures"}
     # Streams and matches are over within an hour.
     brief = (
-        "{meta}:match:",
-        keys.claims(login.player_id),
-        ONE.home.stream,
-        ONE.home.session_ends,
-        ONE.home.revocations,
-        keys.PARTY_CHANGES,
+        *(keys.PARTY_CHANGES, keys.claims(login.player_id)),
+        *(each.stream for each in backend.keys.partitions),
+        *(each.session_ends for each in backend.keys.partitions),
+        *(each.revocations for each in backend.keys.partitions),
+        *(f"{each.tag}:match:" for each in backend.keys.partitions),
     )
     named = await named_in_cache(redis, login.player_id, "Nina of a")
     assert {key for key in named if not key.startswith(brief)} == {backend.keys.player(login.player_id)}

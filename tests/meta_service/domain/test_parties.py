@@ -5,12 +5,14 @@ import dataclasses
 import random
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from launchday.settings import Settings
 from matchmaker.rules.modes import load_modes
+from meta_service.cache import keys
 from meta_service.client import MetaRefusedError, Party, PartyClaim, Session, read_claim
 from meta_service.domain.parties import DECLINED_S, INVITATION_TTL_S, PARTY_TTL_S, Parties
 from meta_service.errors import PartyError
@@ -388,3 +390,64 @@ async def test_a_party_invites_no_more_than_it_may(backend: Backend, monkeypatch
         await backend.client.invite_to_party(leader.session_token, guests[2].player_id)
     await backend.client.kick_from_party(leader.session_token, guests[0].player_id)  # taken back
     await backend.client.invite_to_party(leader.session_token, guests[2].player_id)
+
+
+async def test_a_step_looks_again_where_somebody_joined_since_it_looked(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, guest = await backend.logins(2)
+    party = await backend.client.create_party(host.session_token)
+    await backend.client.invite_to_party(host.session_token, guest.player_id)
+    parties: Parties = backend.app.state.context.parties
+    now, look, looks = backend.clock.now(), parties._look, 0
+
+    async def overtaken(*asked: Any) -> Any:
+        """Who is invited joins between the first look and its step."""
+        nonlocal looks
+        found = await look(*asked)
+        looks += 1
+        if looks == 1:
+            await parties.accept(guest.player_id, party.party_id, now)
+        return found
+
+    monkeypatch.setattr(parties, "_look", overtaken)
+    changed = await parties.set_ready(host.player_id, True, now)
+    assert set(members(changed)) == {host.player_id, guest.player_id}
+    assert looks == 3  # of the step that was overtaken, of the guest's, and of the step again
+
+
+async def test_a_leader_who_logs_out_while_the_party_is_queued_is_noticed(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (leader, _), _ = await ready_to_queue(backend, 2)
+    parties: Parties = backend.app.state.context.parties
+    logged_out, asked = parties._logged_out, 0
+
+    async def overtaken(player_ids: Any) -> str:
+        """The leader's log-out comes between the look at the sessions and the step."""
+        nonlocal asked
+        found = await logged_out(player_ids)
+        asked += 1
+        if asked == 1:
+            await backend.client.log_out(leader.session_token)
+        return found
+
+    monkeypatch.setattr(parties, "_logged_out", overtaken)
+    with pytest.raises(PartyError, match="logged out"):
+        await parties.queue(leader.player_id, MODE, backend.clock.now())
+    assert asked == 2
+
+
+async def test_what_a_process_of_an_earlier_release_queued_counts_until_it_is_void(backend: Backend) -> None:
+    (leader, second), _ = await ready_to_queue(backend, 2)
+    ids = [leader.player_id, second.player_id]
+    redis = backend.app.state.context.players.cache.redis
+    claim = claim_in(backend, await backend.client.queue_party(leader.session_token, MODE))
+    for player_id in ids:  # as an earlier release keeps it
+        kept = await redis.hget(keys.claims(player_id), "queued")
+        await redis.delete(keys.claims(player_id))
+        await redis.hset(backend.keys.player(player_id), "queued", kept)
+    assert (await backend.client.skills(MODE, ids)).queued == dict.fromkeys(ids, claim.claim_id)
+    await backend.client.kick_from_party(leader.session_token, second.player_id)
+    told = await backend.client.skills(MODE, ids)
+    assert (told.queued, told.void) == ({}, dict.fromkeys(ids, claim.claim_id))

@@ -6,19 +6,20 @@ import pytest
 from redis.asyncio import Redis
 
 from meta_service.cache.cache import PLAYER_TTL_S, Cache
-from meta_service.cache.keys import ONE
+from meta_service.cache.keys import ONE, Keys
 from meta_service.writebehind.expiry import SETTLED_AFTER_S, PlayerExpiry
 from tests.meta_service.conftest import Backend, Clock, drain, new_match, result
 
 
 @pytest.fixture
-async def expiry(redis: Redis, clock: Clock) -> PlayerExpiry:
-    return PlayerExpiry(Cache(redis), clock)
+async def expiry(redis: Redis, clock: Clock, partitions: int) -> PlayerExpiry:
+    return PlayerExpiry(Cache(redis, keys=Keys(partitions)), clock)
 
 
 async def ttl_s(redis: Redis, player_id: int) -> int:
     """Seconds left of a player's hash; -1: it does not expire, -2: there is none."""
-    return int(await redis.ttl(ONE.player(player_id)))
+    (key,) = await redis.keys(f"{{meta*}}:player:{player_id}") or [ONE.player(player_id)]
+    return int(await redis.ttl(key))
 
 
 async def settled(backend: Backend, expiry: PlayerExpiry) -> int:
@@ -39,7 +40,7 @@ async def test_a_player_expires_once_the_store_has_everything_and_not_before(
     assert await ttl_s(redis, login.player_id) == -1
     await drain(backend)
     assert await settled(backend, expiry) == 1
-    assert await redis.zcard(ONE.home.unsettled) == 0
+    assert not await redis.keys("*:unsettled")
 
 
 async def test_who_is_checked_out_does_not_expire_until_the_end_of_their_match_is_stored(
