@@ -10,7 +10,7 @@ from typing import Any
 from loadtest.bench.engines.measuring import EngineFault, measure
 from loadtest.bench.options import Options
 
-PARTS: Sequence[str] = ("kafka", "postgresql", "drill")
+PARTS: Sequence[str] = ("kafka", "postgresql", "ticket_queue", "drill")
 """Modules of this package that offer ``FAULTS``, in the order in which they are run."""
 
 RECOVERY_LIMIT_S = 15.0
