@@ -140,15 +140,34 @@ async def test_every_way_to_log_in_is_taken_and_no_secret_is_logged(
     assert await probe("bus", str(bus), bus) == ("answers", "")
     sender = await KafkaSender.open(bus, "test", idempotence=False)
     if by == "OAUTHBEARER":  # nobody has allowed it anything
-        with pytest.raises(
-            BusUnavailableError, match=r"may not write to .*: kafka-acls\.sh .* --topic t"
-        ):
+        with pytest.raises(BusUnavailableError, match=r"may not write to .*: kafka-acls\.sh .* --topic t"):
             await sender.send([KafkaRecord(PLAYER.name(secured.topic_prefix), b"1", b"x", 1)])
     await sender.close()
     assert "Metadata" in caplog.text
     assert "SaslAuth" not in caplog.text
     assert brokers.users["rewards"] not in caplog.text
     assert "eyJ" not in caplog.text
+
+
+async def test_a_login_that_ends_is_renewed_between_two_requests(
+    secured: Settings, brokers: KafkaBrokers
+) -> None:
+    prefix = secured.topic_prefix
+    await ensure_topics(brokers.inner_address, prefix)
+    await brokers.allow("rewards", list(all_of("rewards", prefix)))
+    command = brokers.authority.token_command("rewards", 2)
+    sender = await KafkaSender.open(
+        bus_of(secured, kafka_mechanism="OAUTHBEARER", kafka_token_command=command), "test"
+    )
+    record = KafkaRecord(PLAYER.name(prefix), b"1", b"x", 1)
+    assert await sender.send([record]) == []
+    connections = sender._producer.client._conns
+    before = set(connections.values())
+    assert before
+    await until(lambda: not any(each.connected() for each in before), "their end, before the token's")
+    assert await sender.send([record]) == []
+    assert not before & {each for each in connections.values() if each.connected()}
+    await sender.close()
 
 
 WRONG: Sequence[tuple[str, dict[str, Any], str]] = (
