@@ -97,12 +97,17 @@ def explained(error: BaseException) -> str:
     return said
 
 
-async def connect(url: str, *, timeout_s: float = CONNECT_S, **options: Any) -> asyncpg.Connection:
+async def connect(
+    url: str, *, timeout_s: float = CONNECT_S, idle_s: float = 0.0, **options: Any
+) -> asyncpg.Connection:
     """Open one connection, with keep-alive and a bound on unacknowledged data.
 
     Args:
         url: see this module.
         timeout_s: seconds for all of it.
+        idle_s: seconds after which the server ends a transaction in which nothing happens, so that one of a
+            machine that has gone without a word does not keep its rows locked for hours; 0: it waits.
+            Through a pooler in transaction mode it waits, too: the session is not ours.
         options: further ones of ``asyncpg.connect``.
 
     Raises what asyncpg raises, TimeoutError among it; TargetServerAttributeNotMatched where no host fits.
@@ -112,12 +117,19 @@ async def connect(url: str, *, timeout_s: float = CONNECT_S, **options: Any) -> 
     address = parse(url)
     if address.is_pooled:
         options["statement_cache_size"] = 0
-    if address.hosts:
-        async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(timeout_s):
+        if address.hosts:
             connection = await _first_that_fits(url, address, options)
-    else:
-        connection = await asyncpg.connect(address.dsn, timeout=timeout_s, **options)
-    sockets.harden(connection._transport)
+        else:
+            connection = await asyncpg.connect(address.dsn, timeout=timeout_s, **options)
+        sockets.harden(connection._transport)
+        if idle_s and not address.is_pooled:
+            try:
+                # Not as a parameter of the login: poolers in session mode refuse those that they do not know.
+                await connection.execute(f"SET idle_in_transaction_session_timeout = {int(idle_s * 1000)}")
+            except BaseException:
+                connection.terminate()
+                raise
     return connection
 
 

@@ -20,6 +20,8 @@ import asyncpg
 from launchday.clock import Clock
 from launchday.resilience import deadline, store_address
 
+IDLE_S = 20.0  # of a transaction, longer than anybody here takes for all of one: then the store ends it
+
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that knows when the store last answered on it (monotonic seconds)."""
@@ -105,7 +107,7 @@ class Connections:
 
     async def _open(self, url: str, **options: Any) -> asyncpg.Connection:
         began = self._clock.monotonic()
-        connection = await store_address.connect(url, timeout_s=self._connect_s, **options)
+        connection = await store_address.connect(url, timeout_s=self._connect_s, idle_s=IDLE_S, **options)
         if (timeline := store_address.timeline(url)) > self._timeline:
             self._timeline, self._late_at = timeline, began
         connection.answered_at = self._clock.monotonic()

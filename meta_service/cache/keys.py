@@ -27,7 +27,6 @@ OLD_COUNTERS = "{meta}:books"  # an earlier name of the counters; a worker renam
 PARTITIONS = "{meta}:partitions"  # how many there are
 PARTY_CHANGES = "{meta}:party-changes"  # stream: parties that changed while they queued, for the matchmaker
 REGIONS_SEEN = "{meta}:regions-seen"  # up to when (the store's Unix seconds) other regions' changes are here
-REGIONS_SEEN = "{meta}:regions-seen"  # up to when (the store's Unix seconds) other regions' changes are here
 WEARABLES = "{meta}:wearables"  # the mark of the newest catalogue that a process has read
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ ÷ golden ratio: spreads ids that follow each other, too

@@ -32,22 +32,19 @@ from meta_service.domain.rejected_changes import RejectedChanges
 from meta_service.store.apply import INVALID_CHANGE_ERRORS, STATEMENTS, apply
 from meta_service.store.errors import UNAVAILABLE_ERRORS
 from meta_service.store.season_sums import follow_table
-from meta_service.writebehind.bans import BanReplicator
+from meta_service.writebehind.elsewhere import Elsewhere
 from meta_service.writebehind.erasures import LeftErasures
 from meta_service.writebehind.expiry import PlayerExpiry
-from meta_service.writebehind.items import ItemReplicator
-from meta_service.writebehind.older_boards import OlderBoards
-from meta_service.writebehind.regions import RegionReplicator
-from meta_service.writebehind.shown_values import ShownValues
 from meta_service.writebehind.streams import MAX_BATCH, NEW, TAKEN, ChangeStreams, Entry
 
 # Between batches that were not full: at most 50 transactions a second, a tenth of the 200 ms promised.
 LINGER_S = 0.02
-IDLE_S = 0.1  # after a read that found nothing and could not wait for it
+EMPTY_S = 0.1  # after a read that found nothing and could not wait for it
 CLAIM_IDLE_S = 5.0  # another worker's batch is taken over after this; twice applied is the same as once
 APPLY_S = (
     4.0  # for connecting, BEGIN, statements and COMMIT; below CLAIM_IDLE_S, at which another would take over
 )
+IDLE_S = 2 * APPLY_S  # of a transaction, after which the store ends it: this worker's machine may be gone
 MAINTENANCE_INTERVAL_S = 1.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 
@@ -85,11 +82,7 @@ class WriteBehind:
         self._seasons = seasons or shipped()
         players = Players(self._cache, cast(Any, None), clock)  # who is logged out asks no store,
         parties = Parties(players, Blocks(players), cast(Any, None), clock)  # and signs nothing
-        self._replicator = RegionReplicator(self._cache, self._seasons, parties.log_out)
-        self._older = OlderBoards(redis)
-        self._bans = BanReplicator(self._cache)
-        self._items = ItemReplicator(self._cache)
-        self._values = ShownValues(self._cache)
+        self._elsewhere = Elsewhere(redis, self._cache, self._seasons, parties.log_out, clock)
         self._store_time = StoreTime(clock)
         self._store_url = store_url
         self._clock = clock
@@ -101,14 +94,15 @@ class WriteBehind:
 
     def go_by(self, seasons: Seasons) -> None:
         """Sum results up by another table from the next batch on."""
-        self._seasons = self._replicator.seasons = seasons
+        self._seasons = seasons
+        self._elsewhere.go_by(seasons)
         self._follows_table = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Store changes until ``stop`` is set; outages of the cache and of the store are waited out.
 
         Leases end and players expire in a task beside it, which needs the cache alone; deletions that were
-        left are finished in another.
+        left are finished in another; with several regions one looks what the others have stored.
         """
         loop = asyncio.get_running_loop()
         erasures = LeftErasures(self._cache, self._store_url, self._clock)
@@ -116,6 +110,9 @@ class WriteBehind:
             loop.create_task(self._expiry.run(), name="expire"),
             loop.create_task(erasures.run(), name="finish deletions"),
         ]
+        if self._cache.region:
+            looking = self._elsewhere.run(self._store_url, lambda: MAINTENANCE_INTERVAL_S)
+            beside.append(loop.create_task(looking, name="look elsewhere"))
         try:
             await self._work(stop)
         finally:
@@ -140,7 +137,7 @@ class WriteBehind:
                 await self._store_in_batches(entries)
                 self._failures = 0
                 if not self._streams.more:
-                    await _pause(stop, LINGER_S if entries or self._streams.waits else IDLE_S)
+                    await _pause(stop, LINGER_S if entries or self._streams.waits else EMPTY_S)
             except (RedisError, *UNAVAILABLE_ERRORS) as error:
                 resumed = False  # what was read and not stored is pending: begin with it
                 await self._disconnect()
@@ -169,17 +166,8 @@ class WriteBehind:
             await self._store_in_batches(claimed)
         if taken_back := await self._rejected.take_back(STATEMENTS.keys()):
             log.info("took back changes that an older worker did not know", count=len(taken_back))
-        async with deadline.within(self._clock, APPLY_S):
-            await self._bans.replicate(await self._connected(), self._clock.now())
-            await self._items.replicate(await self._connected(), self._clock.now())
-        if self._cache.region:
-            async with deadline.within(self._clock, APPLY_S):
-                await self._replicator.replicate(await self._connected(), await self._stored_at())
-            async with deadline.within(self._clock, APPLY_S):
-                await self._values.replicate(await self._connected(), self._clock.now())
-        elif await self._older.are_kept(self._seasons, self._clock.wall()):
-            async with deadline.within(self._clock, APPLY_S):
-                await self._replicator.show_records(await self._connected(), await self._stored_at())
+        if not self._cache.region:  # else that is done beside it
+            await self._elsewhere.look(await self._connected())
 
     async def _store_in_batches(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), MAX_BATCH):
@@ -226,7 +214,7 @@ class WriteBehind:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await store_address.connect(self._store_url)
+            self._connection = await store_address.connect(self._store_url, idle_s=IDLE_S)
         return self._connection
 
     async def _disconnect(self) -> None:

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from meta_service.cache import keys
 from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, Session
+from meta_service.store import lost_region
 from meta_service.writebehind import regions as replication
 from tests.meta_service.conftest import SEASONS, new_match, result
 from tests.meta_service.writebehind.test_regions import Regions, regions
@@ -143,3 +144,26 @@ async def test_a_worker_that_was_away_goes_on_where_it_was(
     later = replication.RegionReplicator(cache, SEASONS, regions.east.app.state.context.parties.log_out)
     assert await later.replicate(store, stored_at + 3600) == 1
     assert (await regions.east.client.profile(login.session_token)).skin == "scout"
+
+
+async def test_a_region_that_is_declared_lost_lets_go_of_its_players_and_a_late_result_still_counts(
+    regions: Regions, store: asyncpg.Connection
+) -> None:
+    login = await known_in_both(regions, store)
+    match = new_match()
+    out = await regions.west.client.check_out(match, "s", "west", 600, [login.player_id])
+    await until(lambda: store.fetchval("SELECT count(*) FROM match_history"))
+    await regions.east.client.profile((await regions.east.client.login_device(DEVICE)).session_token)
+    east: Redis = regions.east.app.state.context.players.cache.redis
+    await until(lambda: east.hexists(ONE.player(login.player_id), "lease_match"))
+    found = await lost_region.find(store, "west")
+    assert (found.leases, found.players, found.matches) == (1, 1, 1)
+    assert await lost_region.declare(store, "west") == 1
+    assert await lost_region.declare(store, "west") == 0
+
+    async def free() -> bool:
+        return not (await regions.east.client.skills("battle_royale", [login.player_id])).held
+
+    await until(free)
+    await regions.west.client.commit(match, [result(login.player_id, out.checked_out[0].fence)])
+    await until(lambda: store.fetchval("SELECT outcome = 'committed' FROM match_history"))
