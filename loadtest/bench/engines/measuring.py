@@ -137,7 +137,7 @@ async def measure(fault: EngineFault, before_s: float = BEFORE_S, after_s: float
             await asyncio.sleep(max(0.0, began + fault.lasts_s - time.monotonic()))
             healed = time.monotonic()
             await subject.heal()
-            await _until_normal(load, normal, healed)
+            await until_normal(load, normal, healed)
             ended = time.monotonic()
             await asyncio.sleep(after_s)
         audit = await subject.audit(load.acknowledged)
@@ -161,7 +161,7 @@ async def measure(fault: EngineFault, before_s: float = BEFORE_S, after_s: float
     }
 
 
-async def _until_normal(load: Load, normal: float, since: float) -> None:
+async def until_normal(load: Load, normal: float, since: float) -> None:
     """Wait until a whole second is normal."""
     while (now := time.monotonic()) < since + GIVE_UP_S:
         if now - since >= 2 * WINDOW_S and load.rate(now - 2 * WINDOW_S, now) >= NORMAL * normal:

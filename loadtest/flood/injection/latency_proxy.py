@@ -1,9 +1,9 @@
 """A TCP proxy in front of the store that adds latency.
 
-``python -m loadtest.flood.injection.latency_proxy PORT HOST:PORT``
+``python -m loadtest.flood.injection.latency_proxy PORT HOST:PORT [LISTEN]``
 
-It passes bytes both ways. Each answer is delayed by as many milliseconds as the last UDP datagram to the same
-port said, in ASCII.
+It listens on the loopback, or on the address LISTEN, and passes bytes both ways. Each answer is delayed by as
+many milliseconds as the last UDP datagram to the same port said, in ASCII.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
-async def serve(port: int, host: str, target: int) -> None:
+async def serve(port: int, host: str, target: int, listen: str = "127.0.0.1") -> None:
     """Run the proxy until cancelled."""
     proxy = LatencyProxy(host, target)
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: proxy, local_addr=("127.0.0.1", port))
-    server = await asyncio.start_server(proxy.serve_client, "127.0.0.1", port)
+    await loop.create_datagram_endpoint(lambda: proxy, local_addr=(listen, port))
+    server = await asyncio.start_server(proxy.serve_client, listen, port)
     await server.serve_forever()
 
 
 def main() -> None:
     """Serve until killed."""
     host, _, target = sys.argv[2].rpartition(":")
-    uvloop.run(serve(int(sys.argv[1]), host, int(target)))
+    uvloop.run(serve(int(sys.argv[1]), host, int(target), *sys.argv[3:4]))
 
 
 if __name__ == "__main__":
