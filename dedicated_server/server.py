@@ -96,10 +96,12 @@ def main() -> int:
 async def _serve_until_signalled() -> int:
     clock = SystemTickClock()
     sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=clock)
+    configured = settings()
+    Bus.of(configured, clock)  # what is wrong with Kafka's settings ends it now, and not a match
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await serve(sdk, settings(), clock, stop)
+    return await serve(sdk, configured, clock, stop)
 
 
 async def serve(

@@ -7,12 +7,15 @@ import sys
 from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.configuration import ConfigurationError
 from launchday import service, startup, telemetry
+from launchday.clock import SystemClock
+from launchday.resilience.bus import Bus
 from launchday.settings import settings
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     telemetry.configure("fleet", settings())
+    Bus.of(settings(), SystemClock())  # what is wrong with Kafka's settings is one line
     try:
         app = create_fleet(settings())
     except ConfigurationError as error:
