@@ -49,9 +49,16 @@ AUTHORITY = Requirement(
 )
 LOGIN = Requirement(
     ADDRESS,
-    "a user who may log in, with the password, and a database that there is",
+    "a user who may log in, and their password",
     "the server refuses us",
-    "{statement}",
+    f"mend the {{part}} in {ADDRESS}",
+    refuse=True,
+)
+DATABASE = Requirement(
+    ADDRESS,
+    "a database that there is",
+    "the server refuses us",
+    "CREATE DATABASE \"{database}\" ENCODING 'UTF8'",
     refuse=True,
 )
 POOLER = Requirement(
@@ -89,12 +96,19 @@ PRIVILEGES = Requirement(
     'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{user}"',
     refuse=True,
 )
-WRITABLE = Requirement(
+PRIMARY = Requirement(
     ADDRESS,
-    "a primary, not a replica, and not read-only",
+    "a primary, not a replica",
     "purchases and grants are refused, and what players change waits in the cache",
-    "{remedy}",
+    "give its primary's address, or both: …@HOST:PORT,HOST:PORT/…",
     refuse=False,  # it may be promoted any moment
+)
+READ_ONLY = Requirement(
+    "default_transaction_read_only",
+    "off",
+    "purchases and grants are refused, and what players change waits in the cache",
+    'ALTER DATABASE "{database}" RESET default_transaction_read_only',
+    refuse=False,
 )
 FSYNC = Requirement(
     "fsync",
@@ -157,12 +171,14 @@ STORE_REQUIREMENTS: tuple[Requirement, ...] = (
     ENCRYPTION,
     AUTHORITY,
     LOGIN,
+    DATABASE,
     POOLER,
     DIRECT,
     VERSION,
     ENCODING,
     PRIVILEGES,
-    WRITABLE,
+    PRIMARY,
+    READ_ONLY,
     FSYNC,
     FULL_PAGES,
     COMMIT,
@@ -289,15 +305,9 @@ def _state_faults(
     if refused is not None:
         faults.append(PRIVILEGES.fault(f"the store refuses us the table {refused}", user=found["user"]))
     if found["is_replica"]:
-        faults.append(
-            WRITABLE.fault(
-                "the store is a replica, which takes no changes",
-                remedy="give its primary's address, or both: …@HOST:PORT,HOST:PORT/…",
-            )
-        )
+        faults.append(PRIMARY.fault("the store is a replica, which takes no changes"))
     elif found["read_only"] == "on":
-        remedy = f'ALTER DATABASE "{database}" RESET default_transaction_read_only'
-        faults.append(WRITABLE.fault("the store is read-only", remedy=remedy))
+        faults.append(READ_ONLY.fault("the store is read-only", database=database))
     if found["fsync"] != "on":
         faults.append(FSYNC.fault("the store does not sync its files (fsync off)"))
     if found["full_pages"] != "on":
@@ -383,16 +393,13 @@ def refusal(error: BaseException, url: str) -> Fault | None:
     if isinstance(error, ssl.SSLError):
         return AUTHORITY.fault(f"the store's certificate is not trusted ({said})")
     if isinstance(error, asyncpg.InvalidPasswordError):
-        return LOGIN.fault(f"the store refuses us ({said})", statement=f"mend the password in {ADDRESS}")
+        return LOGIN.fault(f"the store refuses us ({said})", part="password")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         if "no encryption" in said or "SSL off" in said or "SSL required" in said:
             return ENCRYPTION.fault(f"the store takes encrypted connections only ({said})", mode="require")
-        return LOGIN.fault(f"the store refuses us ({said})", statement=f"mend the user in {ADDRESS}")
+        return LOGIN.fault(f"the store refuses us ({said})", part="user")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        name = urlsplit(url).path.strip("/")
-        return LOGIN.fault(
-            "the store has no such database", statement=f"CREATE DATABASE \"{name}\" ENCODING 'UTF8'"
-        )
+        return DATABASE.fault("the store has no such database", database=urlsplit(url).path.strip("/"))
     return None
 
 

@@ -227,16 +227,19 @@ async def put(
 async def seed(store_url: str) -> None:
     """Put the shipped catalogue into a store that has none; into another one what costs nobody anything.
 
-    What is free or only given is what players wear at first, and what the shipped seasons give.
+    What is free or only given is what players wear at first, and what the shipped seasons give. Whoever puts
+    the skin that everybody wears does the rest, too: others wait for that row, and then see it. No table is
+    locked, which distributed databases refuse.
     """
     connection = await store_address.connect(store_url, command_timeout=STATEMENT_S)
     try:
         async with connection.transaction():
-            await connection.execute(
-                "LOCK TABLE catalogue IN SHARE ROW EXCLUSIVE MODE"
-            )  # one seeds, others look
             shipped, items = read_file(), read()
-            if await connection.fetchval("SELECT EXISTS (SELECT FROM catalogue)"):
+            await put(connection, [], shipped.currencies)
+            skin = json.dumps([item.model_dump() for item in items if item.item_id == DEFAULT_SKIN])
+            is_first = await connection.fetchval(_UPSERT + "NOTHING RETURNING item_id", skin)
+            others = "SELECT EXISTS (SELECT FROM catalogue WHERE item_id <> $1)"
+            if not is_first or await connection.fetchval(others, DEFAULT_SKIN):
                 items = [item for item in items if not item.price]
             await put(connection, items, shipped.currencies, replace=False)
     finally:
