@@ -359,6 +359,11 @@ async def repeats_get_the_same_answer(evidence: PlayersEvidence) -> list[str]:
     ]
 
 
+async def nothing_fails(evidence: PlayersEvidence) -> list[str]:
+    """No request is answered with a fault of the service; one that cannot serve now says 503."""
+    return [line["text"] for line in select_operations(evidence.operations, "failure", "refused")]
+
+
 RULES: tuple[Rule, ...] = (
     wallets_are_what_was_moved,
     wallets_are_the_ledger,
@@ -373,6 +378,7 @@ RULES: tuple[Rule, ...] = (
     parties_make_sense,
     every_act_of_an_operator_is_noted,
     repeats_get_the_same_answer,
+    nothing_fails,
 )
 AT_THE_END: tuple[Rule, ...] = (*RULES, nothing_names_who_was_deleted)
 

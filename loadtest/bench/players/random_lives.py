@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 
 class LostAnswerError(MetaRefusedError):
-    """Raised when a request is refused of which an earlier try had no answer: it may have been done."""
+    """Raised when a request is refused of which an earlier try had no answer, or failed: it may be done."""
 
 
 @dataclass(eq=False)
@@ -394,8 +394,12 @@ class RandomLives:
                 lost = True
                 await asyncio.sleep(RETRY_S)
             except MetaRefusedError as refusal:
-                if lost:
-                    raise LostAnswerError(refusal.status, refusal.kind, "after a lost answer") from refusal
+                if refusal.status >= 500:
+                    self._log.refused("failure", text=str(refusal))
+                if lost or refusal.status >= 500:
+                    raise LostAnswerError(
+                        refusal.status, refusal.kind, "the outcome is not known"
+                    ) from refusal
                 raise
 
     async def _learn(self, player: Player, call: Callable[[], Awaitable[T]]) -> T:

@@ -106,6 +106,7 @@ async def _live_and_plant(folder: Path) -> None:
                     {"at": last + 40, "op": "unban", "phase": "ask", "player": victim, "unban": "late"},
                     {"at": last + 50, "op": "again", "phase": "ack", "same": False},
                     {"at": last + 60, "op": "delete", "phase": "ack", "player": victim},
+                    {"at": last + 70, "op": "failure", "phase": "refused", "text": "500: planted"},
                 ],
                 store,
                 cache,
