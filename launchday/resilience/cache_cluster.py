@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
@@ -137,7 +137,9 @@ class ClusterRedis(BoundedRedis):
 
     async def node_of(self, key: str | bytes) -> BoundedRedis:
         """The client of the node that has a key."""
-        return (await self._owner(key_slot(_bytes(key)))).client
+        slot = key_slot(_bytes(key))
+        await self._look_after([slot])
+        return self._owner(slot).client
 
     async def ask(self, calls: Sequence[Call], scripts: Mapping[str, str] = NO_SCRIPTS) -> list[Any]:
         """As of `BoundedRedis`: one round trip a node, and more where nodes redirect."""
@@ -148,6 +150,8 @@ class ClusterRedis(BoundedRedis):
         for _ in range(MOST_TURNS):
             asked = await self._asked(todo, calls, slots, scripts)
             todo, failure, put_off = {}, None, False
+            if any(isinstance(answer, UnsentError) for _, _, answer in asked):
+                await self.refresh()
             for at, node, answer in asked:
                 if isinstance(answer, MovedError):
                     self._move(answer, node)
@@ -160,8 +164,7 @@ class ClusterRedis(BoundedRedis):
                     node.client.state.loaded.clear()
                     todo[at] = None
                 elif isinstance(answer, UnsentError):
-                    await self.refresh()
-                    if await self._owner(slots[at]) is node:
+                    if self._owner(slots[at]) is node:
                         failure = answer.reason
                     todo[at] = None
                 elif isinstance(answer, Exception) and not isinstance(answer, ResponseError):
@@ -204,8 +207,9 @@ class ClusterRedis(BoundedRedis):
     ) -> list[tuple[int, Node, Any]]:
         """Ask each node for what is its own, all at once; return (index of the call, node, answer)."""
         groups: dict[tuple[Place, bool], tuple[Node, list[int]]] = {}
+        await self._look_after(slots[at] for at, named in todo.items() if named is None)
         for at, named in todo.items():
-            node = named or await self._owner(slots[at])
+            node = named or self._owner(slots[at])
             groups.setdefault((node.place, named is not None), (node, []))[1].append(at)
         asking = [
             node.ask([calls[at] for at in places], scripts, asking=asks)
@@ -218,11 +222,13 @@ class ClusterRedis(BoundedRedis):
             for at, answer in zip(places, answered, strict=True)
         ]
 
-    async def _owner(self, slot: int) -> Node:
-        node = self._slots[slot]
-        if node is None or node.failed:
+    async def _look_after(self, slots: Iterable[int]) -> None:
+        """Learn anew who has what where one of the slots has no node, or one that failed."""
+        if any((node := self._slots[slot]) is None or node.failed for slot in slots):
             await self.refresh()
-            node = self._slots[slot]
+
+    def _owner(self, slot: int) -> Node:
+        node = self._slots[slot]
         if node is None:
             raise AwayError(f"no node of the cache's cluster has slot {slot}: see CLUSTER INFO")
         return node

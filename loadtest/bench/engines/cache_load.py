@@ -97,9 +97,9 @@ class CacheLoad:
             self.free.put_nowait(player)
         return True
 
-    async def open_accounts(self) -> None:
+    async def open_accounts(self, players: int) -> None:
         """Log everybody in, and give them money. Raises what the client does."""
-        for number in range(PLAYERS):
+        for number in range(players):
             player = await self.client.login_device(f"bench-device-{number}")
             await self.client.grant(f"bench-first-{number}", player.player_id, "coins", COINS, "bench")
             self.free.put_nowait(player)
@@ -185,7 +185,7 @@ class CacheLoad:
 
 @asynccontextmanager
 async def services(
-    folder: Path, cache_url: str, more: Mapping[str, Any] | None = None
+    folder: Path, cache_url: str, more: Mapping[str, Any] | None = None, players: int = PLAYERS
 ) -> AsyncIterator[CacheLoad]:
     """Start a store and our services on a cache, with players who have money; end them.
 
@@ -193,12 +193,14 @@ async def services(
         folder: for the store and the logs.
         cache_url: of the cache.
         more: further settings.
+        players: how many there are.
 
     Raises BenchError where a service does not start.
     """
     postgres = Postgres(folder / "postgres", folder / "postgres.log")
     processes: list[subprocess.Popen[bytes]] = []
     try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         postgres.start()
         await asyncio.to_thread(schema.migrate, postgres.address)
         store = await asyncpg.connect(postgres.address)
@@ -225,7 +227,7 @@ async def services(
         async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, retry=False) as client:
             load = CacheLoad(client, postgres.address)
             await _until_it_answers(client, processes, folder)
-            await load.open_accounts()
+            await load.open_accounts(players)
             yield load
     finally:
         for process in reversed(processes):

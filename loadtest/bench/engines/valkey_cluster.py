@@ -11,16 +11,19 @@ import asyncio
 import contextlib
 import functools
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from redis.crc import key_slot
 
+from loadtest.bench.engines import cache_checkouts
 from loadtest.bench.engines.cache_load import CacheLoad, services
 from loadtest.bench.engines.measuring import Audit, EngineFault
 from loadtest.bench.engines.valkey_nodes import PASSWORD, USER, Cluster, Node, make_certificates, running
+from loadtest.bench.options import Options
 
 ENGINE = "valkey cluster"
 WAIT = {"cache_wait_replicas": 1, "cache_wait_ms": 500}
@@ -152,3 +155,8 @@ FAULTS: Sequence[EngineFault] = (
         ENGINE, "TLS, ACL user: primary killed", functools.partial(on_cluster, kill_primary, secured=True)
     ),
 )
+
+
+def figures(options: Options) -> Iterator[dict[str, Any]]:
+    """What a check-out costs on a cluster, see `cache_checkouts`."""
+    yield cache_checkouts.measured(options.rounds or cache_checkouts.ROUNDS)

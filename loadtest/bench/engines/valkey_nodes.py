@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import ipaddress
 import signal
 import subprocess
@@ -36,6 +37,7 @@ DOWN_AFTER_MS = 2000  # of Sentinels: after how long without an answer a primary
 MASTER_NAME = "launchday"
 TLS_PROGRAM = "/usr/bin/redis-server"
 USER, PASSWORD = "launchday", "open sesame/+@:"
+RIGHTS = "~* +@all -@dangerous +info"
 SETTLE_S = 20.0
 POLL_S = 0.02
 MAX_PORT = 55_000  # the bus of a node is 10,000 above its port
@@ -216,6 +218,12 @@ class Cluster(Nodes):
             "cluster-replica-validity-factor": "0",
             **(options or {}),
         }
+        if certificates is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            users = folder / "users.acl"  # a node that is started again knows them
+            secret = hashlib.sha256(PASSWORD.encode()).hexdigest()
+            users.write_text(f"user default on nopass ~* &* +@all\nuser {USER} on #{secret} {RIGHTS}\n")
+            all_of_them["aclfile"] = str(users)
         super().__init__([Node(folder / str(index), all_of_them, certificates) for index in range(6)])
 
     def start(self) -> None:
@@ -237,11 +245,6 @@ class Cluster(Nodes):
         for replica, primary in zip(replicas, primaries, strict=True):
             replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
         self.settled()
-        if self.certificates is not None:
-            for node in self.nodes:
-                node.ask(
-                    "ACL", "SETUSER", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all", "-@dangerous", "+info"
-                )
 
     def settled(self) -> None:
         """Wait until every slot has an owner and every replica is in step."""
