@@ -10,10 +10,12 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from launchday import child_processes
 from launchday.cli.backups.manifest import BackupError
 from launchday.engines import Postgres
 from launchday.engines.base import engine_environment
@@ -63,8 +65,9 @@ def environment(url: str, connected: Any = None) -> Iterator[dict[str, str]]:
 
 @asynccontextmanager
 async def running(*argv: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program while the block lasts; it is killed where the block fails."""
-    process = await asyncio.create_subprocess_exec(*argv, preexec_fn=_die_of_large_files, **options)
+    """Run a program while the block lasts; it is killed where the block, or this process, fails."""
+    prepare = partial(_prepare, os.getpid())
+    process = await asyncio.create_subprocess_exec(*argv, preexec_fn=prepare, **options)
     try:
         yield process
     finally:
@@ -83,10 +86,11 @@ def complaint(said: bytes, code: int | None) -> str:
     return lines[-1].strip() if lines else f"it ended with code {code}"
 
 
-def _die_of_large_files() -> None:
-    """A program that may write no more says so, as of a full disk, and is not killed for it."""
+def _prepare(parent_pid: int) -> None:
+    """A program ends with this process, and one that may write no more says so and is not killed for it."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     os.setpgrp()  # Ctrl-C is ours to answer
+    child_processes.die_with_parent(parent_pid)
 
 
 def _words_of(url: str) -> dict[str, str]:
