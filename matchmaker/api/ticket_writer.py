@@ -281,7 +281,8 @@ class TicketWriter:
             mode=mode,
             tickets=[str(ticket.ticket_id) for ticket in tickets],
             players=[ticket.player_id for ticket in tickets],
-            keys=list(dict.fromkeys(name for row in rows for name in _parties(row))),
+            # of parties: the ticket's, or the one that queues without it
+            keys=list({KEYS["party"] + (row[5] or row[6]): None for row in rows if len(row) > 5}),
         )
         return answers
 
@@ -333,8 +334,3 @@ def _row(ticket: Ticket, queued: Mapping[int, str]) -> tuple[str, ...]:
     if ticket.player_id in queued and not ticket.by_service:
         return (*row, "", CLAIM_PREFIX + queued[ticket.player_id])
     return row
-
-
-def _parties(row: tuple[str, ...]) -> list[str]:
-    """The keys of the parties that a row names: the ticket's, or the one that queues without it."""
-    return [KEYS["party"] + (row[5] or row[6])] if len(row) > 5 else []

@@ -65,15 +65,16 @@ end
 local ids, tickets = named_tickets(), cmsgpack.unpack(ARGV[4])
 local record_bytes = #ARGV[5] / #tickets
 
--- What is known of before: the players' last tickets, by the keys of their pointers, and, where a party is full and
--- may queue again, its tickets.
-local last_of, coming = {}, {}
+-- What is read beside what is named: the players' last tickets, and, where a party is full and may queue again, its
+-- tickets.
+local coming = {}
 for i = TICKETS + 1, 2 * TICKETS, 4000 do
-  local found = redis.call('MGET', unpack(KEYS, i, math.min(i + 3999, 2 * TICKETS)))
-  for j, last in ipairs(found) do
-    if last then
-      last_of[KEYS[i + j - 1]] = last
-      is_named(KEY.ticket .. last)
+  local last = math.min(i + 3999, 2 * TICKETS)
+  if redis.call('EXISTS', unpack(KEYS, i, last)) > 0 then
+    for _, id in ipairs(redis.call('MGET', unpack(KEYS, i, last))) do
+      if id then
+        is_named(KEY.ticket .. id)
+      end
     end
   end
 end
@@ -99,7 +100,9 @@ for i, ticket in ipairs(tickets) do
   local queues = party == '' and size -- without this ticket
   party = party ~= '' and party or nil
   local id, key, pointer = ids[i], KEYS[i], KEYS[TICKETS + i]
-  local player, last = string.sub(pointer, #KEY.player + 1), last_of[pointer]
+  local player = string.sub(pointer, #KEY.player + 1)
+  -- Nearly always the player has no ticket: then one command looks, and makes this one theirs.
+  local last = redis.call('SET', pointer, id, 'NX', 'GET', 'EX', keep_s)
   local answer = 1
   if last then
     local state, last_client_key, last_wish, at =
@@ -124,8 +127,13 @@ for i, ticket in ipairs(tickets) do
     end
   end
   if answer == 1 then
-    redis.call('SET', pointer, id, 'EX', keep_s)
-    last_of[pointer] = id
+    if last then
+      redis.call('SET', pointer, id, 'EX', keep_s)
+    end
+  elseif not last then
+    redis.call('DEL', pointer)
+  end
+  if answer == 1 then
     if party then
       redis.call('HSET', key, 'player', player, 'mode', mode, 'state', 'searching', 'created_at', created_at,
         'client_key', client_key, 'wish', wish, 'party', party)

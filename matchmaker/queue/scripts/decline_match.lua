@@ -10,7 +10,7 @@ local ids = named_tickets()
 if redis.call('HEXISTS', KEY.proposals .. mode, match) == 0 then
   -- Given up already, when a player said no. Some of those who search again may have left since.
   redis.call('HDEL', KEY.accepted .. mode, match)
-  return not_searching(ids)
+  return not_searching()
 end
 local accept_by = tonumber(redis.call('HGET', KEY.ticket .. ids[1], 'accept_by') or '0')
 local late = NOW > accept_by

@@ -8,8 +8,7 @@ local mode, fence, id, key = ARGV[1], ARGV[2], ARGV[3], KEY.open_match .. ARGV[4
 if not leads(mode, fence) then
   return STALE
 end
-local ids = named_tickets()
-local gone = not_searching(ids)
+local gone = not_searching()
 if #gone > 0 then
   return gone
 end
@@ -24,8 +23,8 @@ end
 if not free then
   return { -1 }
 end
-for _, ticket in ipairs(ids) do
-  redis.call('HSET', KEY.ticket .. ticket, 'state', 'proposed')
+for i = 1, TICKETS do
+  redis.call('HSET', KEYS[i], 'state', 'proposed')
 end
 for _, entity in ipairs(entities) do
   redis.call('HSET', key, 'slot:' .. entity, id)

@@ -6,20 +6,18 @@ local mode, fence, match, accept_by = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 if not leads(mode, fence) then
   return STALE
 end
-local ids = named_tickets()
-local gone = not_searching(ids)
+local gone = not_searching()
 if #gone > 0 then
   return gone
 end
 local views = {}
-for _, id in ipairs(ids) do
-  if accept_by == '' then
-    redis.call('HSET', KEY.ticket .. id, 'state', 'proposed')
-  else
-    redis.call('HSET', KEY.ticket .. id, 'state', 'proposed', 'match', match, 'accept_by', accept_by)
-    views[#views + 1] = id
-    views[#views + 1] = string.format(PROPOSED_VIEW, id, accept_by)
-  end
+for i = 1, accept_by == '' and TICKETS or 0 do
+  redis.call('HSET', KEYS[i], 'state', 'proposed')
+end
+for i, id in ipairs(accept_by == '' and {} or named_tickets()) do
+  redis.call('HSET', KEYS[i], 'state', 'proposed', 'match', match, 'accept_by', accept_by)
+  views[#views + 1] = id
+  views[#views + 1] = string.format(PROPOSED_VIEW, id, accept_by)
 end
 redis.call('HSET', KEY.proposals .. mode, match, ARGV[4])
 notify(views)

@@ -123,11 +123,11 @@ local function finish(mode, state, views)
   notify(views)
 end
 
--- The places (from 0) of the tickets that are not searching (any more).
-local function not_searching(ids)
+-- The places (from 0) of the named tickets that are not searching (any more).
+local function not_searching()
   local gone = {}
-  for i, id in ipairs(ids) do
-    if redis.call('HGET', KEY.ticket .. id, 'state') ~= 'searching' then
+  for i = 1, TICKETS do
+    if redis.call('HGET', KEYS[i], 'state') ~= 'searching' then
       gone[#gone + 1] = i - 1
     end
   end
@@ -239,7 +239,7 @@ local function cancel_reason(cancel)
   return cancel and cancel ~= '1' and cancel or BY_PLAYER
 end
 
--- What claimed tickets are, and all that letting them search again may touch.
+-- What the named tickets, which are claimed, are like; and all that letting them search again may touch.
 local function read_claimed(ids)
   local claimed, cancelled = {}, {}
   for i, id in ipairs(ids) do
@@ -277,7 +277,7 @@ local function search_again(mode, ids, claimed)
   for _, each in ipairs(cancelled) do
     end_searching(mode, 'cancelled', cancel_reason(each[2]), { each[1] })
   end
-  return not_searching(ids)
+  return not_searching()
 end
 
 -- Add a histogram {bucket: count} to the counters.

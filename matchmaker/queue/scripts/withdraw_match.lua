@@ -36,4 +36,4 @@ for _, id in ipairs(ids) do
   end
 end
 end_searching(mode, 'failed', reason, refused)
-return { #refused > 0 and not_searching(ids) or gone, refusals }
+return { #refused > 0 and not_searching() or gone, refusals }
