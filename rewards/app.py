@@ -22,6 +22,7 @@ from meta_service.client import GivenCache, ProgressCache, RatingCache
 from rewards import dead_letters, kept_events
 from rewards.arrival import ArrivalCheck
 from rewards.client import LogGap, RewardsCounters
+from rewards.consumer import inbox_days
 from rewards.consumer.cache_publisher import CachePublisher
 from rewards.consumer.consumer import Consumer
 from rewards.consumer.outbox import OutboxRelay
@@ -116,18 +117,24 @@ def build(settings: Settings, rules: Rules, clock: Clock) -> FastAPI:
         publishing = asyncio.create_task(publisher.run(), name="publish to the cache")
         relaying = asyncio.create_task(outbox.run(), name="relay the outbox")
         catching_up = asyncio.create_task(follower.run(), name="give what is due")
-        for task in (consuming, publishing, relaying, catching_up):
+        keeping = asyncio.create_task(
+            inbox_days.keep(
+                settings.store_itself, bus, settings.topic_prefix, settings.event_max_behind_s, clock
+            ),
+            name="keep the inbox's days",
+        )
+        for task in (consuming, publishing, relaying, catching_up, keeping):
             task.add_done_callback(terminate_when_done)
         try:
             yield
         finally:
-            for task in (consuming, publishing, relaying, catching_up):
+            for task in (consuming, publishing, relaying, catching_up, keeping):
                 task.remove_done_callback(terminate_when_done)
             await consumer.stop()
             _, late = await asyncio.wait({consuming}, timeout=STOP_TIMEOUT_S)
             if not late:
                 await publisher.flush(FLUSH_TIMEOUT_S)
-            await _cancel(consuming, publishing, relaying, catching_up)
+            await _cancel(consuming, publishing, relaying, catching_up, keeping)
             await store.close()
             await redis.aclose()
             await needed.aclose()

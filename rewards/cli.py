@@ -20,6 +20,7 @@ import typer
 from launchday import outputs, startup
 from launchday.clock import SystemClock
 from launchday.resilience.bus import Bus, BusAddress
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import ENV_PREFIX, Settings, settings
 from launchday.terminal import Terminal, fail, run_command, table
 from rewards.errors import DeadLettersError, RewardsError
@@ -263,7 +264,7 @@ def rebuild(
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        fail(f"the database at {store_url} cannot be used: {last}")
+        fail(f"the database at {without_secrets(store_url)} cannot be used: {last}")
     try:
         clock = SystemClock()
         own_rules = rules.configured(config.rules, config.seasons)
@@ -323,7 +324,7 @@ async def _stored_gaps(store_url: str) -> list[dict[str, Any]]:
     try:
         found = await StoredPositions(connections, "rewards").gaps(MAX_GAPS)
     except RewardsError as error:
-        fail(f"the store at {store_url} cannot be read: {error}")
+        fail(f"the store at {without_secrets(store_url)} cannot be read: {error}")
     finally:
         await connections.close()
     return [{**gap.as_json(), "noticed_at": at} for gap, at in found]

@@ -26,6 +26,7 @@ ALLOWED = {
     "dedicated_server/tick/pacing.py": "it spins to a tick's due time and times stages, compiled",
     "launchday/resilience/clocks/shared_time.lua": "it keeps the time that the others are given",
     "launchday/resilience/clocks/store_time.py": "it asks how far the store's clock is from ours",
+    "launchday/resilience/store_checks.py": "it asks how far the store's clock is from ours",
     "launchday/outputs.py": "of commands: a name that no file of anybody has",
     "launchday/resilience/day_partitions.py": "days are the store's, and a clock that is ahead drops none",
     "meta_service/store/downgrade.py": "a command, as schema.py",

@@ -101,6 +101,10 @@ class Postgres(EmbeddedServer):
             "shared_buffers": "128MB",
             "jit": "off",  # our statements are short; compiling them costs more than it saves
             "max_wal_size": "1GB",
+            # A client that is cut off in a transaction keeps rows locked until it is given up: after 25 s.
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
         }
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import ssl
 import sys
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 OLDEST = 15  # the oldest that the tests of a release have been run on
 CHECK_S = 3.0  # for each connection, and each question
 MAX_CLOCK_S = 30.0
+MAX_IDLE_S = 60
 # Beside the pools: one probe and one health check a process; write-behind's worker, its deletions and days;
 # rewards' days; the reader of deleted players.
 FURTHER_CONNECTIONS = 15
@@ -138,6 +140,14 @@ STANDBYS = Requirement(
     "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'; SELECT pg_reload_conf()",
     refuse=False,
 )
+KEEP_ALIVE = Requirement(
+    "tcp_keepalives_idle",
+    f"{MAX_IDLE_S} or less",
+    "what a region that is cut off had begun to store stays locked for two hours, for everybody",
+    "ALTER SYSTEM SET tcp_keepalives_idle = 10; ALTER SYSTEM SET tcp_keepalives_interval = 5; "
+    "ALTER SYSTEM SET tcp_keepalives_count = 3; SELECT pg_reload_conf()",
+    refuse=False,
+)
 ISOLATION = Requirement(
     "default_transaction_isolation",
     "read committed",
@@ -183,6 +193,7 @@ STORE_REQUIREMENTS: tuple[Requirement, ...] = (
     FULL_PAGES,
     COMMIT,
     STANDBYS,
+    KEEP_ALIVE,
     ISOLATION,
     CONNECTIONS,
     CLOCK,
@@ -198,6 +209,7 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
     current_setting('synchronous_commit') AS commit,
     current_setting('synchronous_standby_names') AS standbys,
     (SELECT count(*) FROM pg_stat_replication) AS replicas,
+    current_setting('tcp_keepalives_idle')::int AS idle_s,
     current_setting('transaction_isolation') AS isolation,
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
         - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections,
@@ -211,6 +223,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT (
     AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
 ) ORDER BY relname LIMIT 1
 """
+_WANTS_ENCRYPTION = re.compile("no encryption|SSL off|(SSL|TLS) required")  # PostgreSQL, before 14, PgBouncer
 _BACKEND = "SELECT pg_backend_pid() + $1::int"
 
 
@@ -317,6 +330,8 @@ def _state_faults(
         faults.append(COMMIT.fault(text, database=database))
     if found["replicas"] and not found["standbys"]:
         faults.append(STANDBYS.fault("the store does not wait for its replica"))
+    if found["idle_s"] > MAX_IDLE_S:  # 0: it is no TCP
+        faults.append(KEEP_ALIVE.fault(f"the store asks after a silent client after {found['idle_s']} s"))
     if found["isolation"] != "read committed":
         text = f"the store's transactions are {found['isolation']}"
         faults.append(ISOLATION.fault(text, database=database))
@@ -394,9 +409,9 @@ def refusal(error: BaseException, url: str) -> Fault | None:
         return AUTHORITY.fault(f"the store's certificate is not trusted ({said})")
     if isinstance(error, asyncpg.InvalidPasswordError):
         return LOGIN.fault(f"the store refuses us ({said})", part="password")
+    if isinstance(error, asyncpg.PostgresError) and _WANTS_ENCRYPTION.search(said):
+        return ENCRYPTION.fault(f"the store takes encrypted connections only ({said})", mode="require")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        if "no encryption" in said or "SSL off" in said or "SSL required" in said:
-            return ENCRYPTION.fault(f"the store takes encrypted connections only ({said})", mode="require")
         return LOGIN.fault(f"the store refuses us ({said})", part="user")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return DATABASE.fault("the store has no such database", database=urlsplit(url).path.strip("/"))

@@ -35,6 +35,7 @@ WRONG = {
     "synchronous_commit": "off",
     "max_connections": "12",
     "default_transaction_isolation": "repeatable read",
+    "tcp_keepalives_idle": "7200",
 }
 IS_REPLICA = "SELECT pg_is_in_recovery()"
 PAGE = "SELECT number FROM pages WHERE number < $1 ORDER BY number DESC LIMIT $2"
@@ -100,6 +101,8 @@ async def test_all_that_is_wrong_is_told_at_once_with_what_to_type(pair: Pair) -
         "ALTER DATABASE \"postgres\" SET default_transaction_isolation = 'read committed'",
         "ALTER SYSTEM SET max_connections = 100 and start it again, or lower LAUNCHDAY_STORE_CONNECTIONS",
         "set the clocks by NTP: chronyc makestep",
+        "ALTER SYSTEM SET tcp_keepalives_idle = 10; ALTER SYSTEM SET tcp_keepalives_interval = 5; "
+        "ALTER SYSTEM SET tcp_keepalives_count = 3; SELECT pg_reload_conf()",
     }
     assert not any(fault.refuse for fault in faults)
 
