@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from launchday import cache_address
 from launchday.errors import LaunchdayError
-from launchday.resilience import cache_address
 
 ENV_PREFIX = "LAUNCHDAY_"
 MAX_SERVERS, MAX_BUFFER = 4_096, 1_000_000

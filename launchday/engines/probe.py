@@ -21,8 +21,8 @@ async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, s
         bus: of the role "bus": how to speak to it; None: in the clear, without a login.
 
     Returns:
-        The version, and an empty string; where the server does not answer within 3 s (Kafka with a login: 25),
-        an empty string and the reason in one line, without the address's passwords.
+        The version, and an empty string; where the server does not answer within 3 s (Kafka with a login:
+        25), an empty string and the reason in one line, without the address's passwords.
     """
     import asyncpg
     from redis.exceptions import RedisError
@@ -70,7 +70,7 @@ async def unfit(role: str, address: str) -> str | None:
 
 async def _why_no_cache(address: str, error: BaseException) -> str:
     """What has to be typed, where something answers at that address; empty otherwise."""
-    from launchday.resilience.cache_address import CacheAddress
+    from launchday.cache_address import CacheAddress
     from launchday.resilience.cache_diagnosis import why_not
 
     try:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from launchday.cache_address import CacheAddress
 from launchday.errors import LaunchdayError
-from launchday.resilience.cache_address import CacheAddress
 from launchday.resilience.requirements import Fault, Requirement
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import contextlib
 import ssl
 from typing import Any
 
+from launchday.cache_address import CacheAddress
 from launchday.resilience import cache_checks as checks
-from launchday.resilience.cache_address import CacheAddress
 from launchday.resilience.requirements import Fault
 
 LOOK_S = 0.5

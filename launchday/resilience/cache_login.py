@@ -1,11 +1,18 @@
-"""A cache's password that lies in a file: read at each connection, so it is changed without a restart."""
+"""How a cache's connections log in and speak TLS, by its address.
+
+A password that lies in a file is read at each connection, so it is changed without a restart.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
+
+from launchday.cache_address import CacheAddress
 
 
 class FileLogin(CredentialProvider):
@@ -32,3 +39,17 @@ class FileLogin(CredentialProvider):
                 f"the cache's password cannot be read from {self._file}: {error}"
             ) from error
         return (self._user, password) if self._user else (password,)
+
+
+def connection_options(address: CacheAddress) -> dict[str, Any]:
+    """The arguments of redis-py's connections that an address asks for, but for host and port."""
+    found: dict[str, Any] = dict(parse_url(address.node_url))
+    for each in ("host", "port"):
+        found.pop(each, None)
+    if found.get("connection_class") is SSLConnection:
+        found.setdefault("ssl_cert_reqs", "required")
+    if address.password_file:
+        user = found.pop("username", None)
+        found.pop("password", None)
+        found["credential_provider"] = FileLogin(Path(address.password_file), user)
+    return found

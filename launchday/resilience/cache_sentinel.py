@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, SSLConnection
 from redis.exceptions import ConnectionError as AwayError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from launchday.resilience.cache_address import CacheAddress
+from launchday.cache_address import CacheAddress
 from launchday.resilience.cache_client import LiveConnection, LiveTlsConnection
 
 SENTINEL_ANSWER_S = 0.5

@@ -85,7 +85,7 @@ def redis_client(url: str, *, connections: int = 32, answer_s: float = 2.0, **op
     All that one command waits for has a bound, see `launchday.resilience.cache_client`.
 
     Args:
-        url: of one node, a cluster or Sentinels, see `launchday.resilience.cache_address`.
+        url: of one node, a cluster or Sentinels, see `launchday.cache_address`.
         connections, answer_s: see `redis_options`; whoever finds no free connection waits ``answer_s`` for
             one.
         options: further ones of redis-py's pool, such as ``decode_responses``.
@@ -94,13 +94,14 @@ def redis_client(url: str, *, connections: int = 32, answer_s: float = 2.0, **op
     """
     from redis.asyncio import BlockingConnectionPool
 
+    from launchday.cache_address import CacheAddress
     from launchday.clock import SystemClock
-    from launchday.resilience.cache_address import CacheAddress
     from launchday.resilience.cache_client import TOTAL_STEPS, BoundedRedis
+    from launchday.resilience.cache_login import connection_options
     from launchday.resilience.cache_replicas import Replicas
 
     address = CacheAddress.of(url)
-    told = address.options() | options
+    told = connection_options(address) | options
 
     def pool_of(
         host: str, port: int, connections: int = connections, answer_s: float = answer_s

@@ -21,7 +21,7 @@ def check_cache(cache_url: str) -> None:
     service starts, and its ``/readyz`` says so.
 
     Args:
-        cache_url: see `launchday.resilience.cache_address`.
+        cache_url: see `launchday.cache_address`.
 
     Raises:
         SystemExit: with the line to type.

@@ -10,7 +10,15 @@ from typing import Any
 from loadtest.bench.engines.measuring import EngineFault, measure
 from loadtest.bench.options import Options
 
-PARTS: Sequence[str] = ("kafka", "postgresql", "ticket_queue", "drill")
+PARTS: Sequence[str] = (
+    "kafka",
+    "valkey_cluster",
+    "sentinel",
+    "postgresql",
+    "ticket_queue",
+    "regions",
+    "drill",
+)
 """Modules of this package that offer ``FAULTS``, in the order in which they are run."""
 
 RECOVERY_LIMIT_S = 15.0

@@ -38,7 +38,7 @@ MASTER_NAME = "launchday"
 TLS_PROGRAM = "/usr/bin/redis-server"
 USER, PASSWORD = "launchday", "open sesame/+@:"
 RIGHTS = "~* +@all -@dangerous +info"
-SETTLE_S = 20.0
+SETTLE_S = 40.0
 POLL_S = 0.02
 MAX_PORT = 55_000  # the bus of a node is 10,000 above its port
 

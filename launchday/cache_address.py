@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -93,23 +92,6 @@ class CacheAddress:
         scheme = "rediss" if tls else "redis"
         node_url = urlunsplit((scheme, node, f"/{unquote(database) or 0}", urlencode(query), ""))
         return cls(kind, hosts, unquote(name), node_url, tls, **own, sentinel=sentinel)  # type: ignore[arg-type]
-
-    def options(self) -> dict[str, Any]:
-        """The arguments of redis-py's connections that the address asks for, but for host and port."""
-        from redis.asyncio.connection import SSLConnection, parse_url
-
-        found: dict[str, Any] = dict(parse_url(self.node_url))
-        for each in ("host", "port"):
-            found.pop(each, None)
-        if found.get("connection_class") is SSLConnection:
-            found.setdefault("ssl_cert_reqs", "required")
-        if self.password_file:
-            from launchday.resilience.cache_login import FileLogin
-
-            user = found.pop("username", None)
-            found.pop("password", None)
-            found["credential_provider"] = FileLogin(Path(self.password_file), user)
-        return found
 
 
 SETTINGS = {

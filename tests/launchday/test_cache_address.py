@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from launchday.resilience.cache_address import CacheAddress
+from launchday.cache_address import CacheAddress
+from launchday.resilience.cache_login import connection_options
 from launchday.settings import Settings, SettingsError, environment, settings
 
 
@@ -14,7 +15,7 @@ def test_a_cluster_with_user_and_certificates() -> None:
     )
     assert (address.kind, address.tls, address.wait_replicas) == ("cluster", True, 2)
     assert address.hosts == (("a", 7000), ("::1", 6379), ("b", 6379))
-    told = address.options()
+    told = connection_options(address)
     assert (told["username"], told["password"], told["ssl_ca_certs"]) == ("app", "p@ss", "/ca.pem")
     assert told["ssl_cert_reqs"] == "required"
 
@@ -22,7 +23,8 @@ def test_a_cluster_with_user_and_certificates() -> None:
 def test_sentinels_with_a_name_a_database_and_a_password_of_their_own() -> None:
     address = CacheAddress.of("redis+sentinel://:data@a,b:1/game/3?sentinel_password=theirs")
     assert address.hosts == (("a", 26379), ("b", 1))
-    assert (address.name, address.options()["db"], address.options()["password"]) == ("game", 3, "data")
+    told = connection_options(address)
+    assert (address.name, told["db"], told["password"]) == ("game", 3, "data")
     assert address.sentinel == {"password": "theirs"}
 
 
@@ -68,7 +70,7 @@ def test_what_belongs_to_an_address_goes_into_it_once() -> None:
     )
     address = CacheAddress.of(given.cache_url)
     assert (address.password_file, address.wait_replicas, address.wait_ms) == ("/run/secrets/cache", 1, 300)
-    assert address.options()["ssl_ca_certs"] == "/ca.pem"
+    assert connection_options(address)["ssl_ca_certs"] == "/ca.pem"
     assert environment(given)["LAUNCHDAY_CACHE_URL"] == given.cache_url
     again = Settings(cache_url=given.cache_url, cache_ca="/ca.pem", cache_wait_replicas=1)
     assert CacheAddress.of(again.cache_url) == address
