@@ -33,7 +33,7 @@ from rewards.events.topics import (
     tool_line,
 )
 
-PATIENCE_S = 5.0  # of a service that starts: a broker that is away keeps none from starting
+PATIENCE_S = 10.0  # of a service that starts: a broker that is away keeps none from starting
 ANSWER_MS = 5_000
 _BITS = {"Read": 3, "Write": 4, "DescribeConfigs": 10}  # of authorized_operations
 _UNKNOWN = -(2**31)  # authorized_operations of a broker that does not say
