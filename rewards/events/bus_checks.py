@@ -146,8 +146,8 @@ class _Found:
 async def bus_faults(address: BusAddress, prefix: str, programs: Collection[str] = SERVICES) -> list[Fault]:
     """Ask Kafka how our topics are set up and what this user may do, and say what is wrong with that.
 
-    Nothing is created or changed. What a broker does not tell, as without the right DescribeConfigs, is not
-    found wrong.
+    Nothing is created or changed, but by the embedded broker, which makes what it is asked whether it would.
+    What a broker does not tell, as without the right DescribeConfigs, is not found wrong.
 
     Args:
         address: of Kafka.
