@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -18,10 +19,11 @@ from launchday.resilience.store_checks import store_faults
 from launchday.settings import Settings
 from loadtest.bench.engines.postgresql.servers import PgBouncer
 from meta_service.errors import StoreUnavailableError
-from meta_service.store import catalogue
+from meta_service.store import catalogue, schema
 from meta_service.store.store import Store
 from rewards.consumer.store import Store as RewardsStore
 from rewards.progression import rules
+from tests.dedicated_server.fleet.test_mutual_tls import make_authority, make_certificate
 from tests.meta_service.conftest import Backend, Clock, drain, running
 from tests.meta_service.domain.test_shop import CRATE
 from tests.optional import needs
@@ -112,6 +114,29 @@ async def test_the_checks_tell_a_pooler_that_the_address_does_not(
     assert direct.remedy.startswith("LAUNCHDAY_STORE_DIRECT_URL=postgresql://")
     assert await store_faults(pooled_url) == [direct]
     assert await store_faults(pooled_url, direct_url=store_url) == []
+
+
+@needs("openssl")
+async def test_certificates_are_looked_at(postgres_server: Postgres, tmp_path: Path) -> None:
+    """Of the pooler: the embedded PostgreSQL is built without TLS."""
+    ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
+    certificate, key = make_certificate(tmp_path, ours, "store")
+    tls = {"client_tls_sslmode": "require", "client_tls_cert_file": certificate, "client_tls_key_file": key}
+    pooler = PgBouncer(tmp_path / "data", tmp_path / "log", postgres_server, tls)
+    await asyncio.to_thread(pooler.start)
+    secured = f"sslmode=verify-full&sslrootcert={ours}"
+    url = pooler.pooled.replace("sslmode=disable", secured)
+    try:
+        connection = await store_address.connect(url)
+        assert connection._transport.get_extra_info("ssl_object") is not None
+        connection.terminate()
+        assert (await asyncio.to_thread(schema.status, url)).revision is None
+        (fault,) = await store_faults(url.replace(str(ours), str(theirs)))
+        assert fault.remedy.startswith("add sslrootcert=FILE to the parameters of LAUNCHDAY_STORE_URL")
+        (fault,) = await store_faults(pooler.pooled)
+        assert fault.remedy.startswith("add sslmode=require to the parameters of LAUNCHDAY_STORE_URL")
+    finally:
+        pooler.stop()
 
 
 async def _leave(pooler: PgBouncer, database: str) -> None:
