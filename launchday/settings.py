@@ -157,6 +157,7 @@ class Settings(BaseSettings):
     region: str = Field(
         "",
         max_length=64,
+        pattern="^[^#]*$",  # what follows one is a partition's number, in the store's table of epochs
         description=(
             "Region whose cache cache_url is, where several regions share a store; empty: there is one "
             "region."
