@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from launchday import child_processes
 from launchday.engines.base import engine_environment, free_port
 from launchday.engines.valkey import Valkey
+from loadtest.errors import BenchError
 
 HOST = "127.0.0.1"
 SLOTS = 16384
@@ -40,7 +41,6 @@ USER, PASSWORD = "launchday", "open sesame/+@:"
 RIGHTS = "~* +@all -@dangerous +info"
 SETTLE_S = 40.0
 POLL_S = 0.02
-MAX_PORT = 55_000  # the bus of a node is 10,000 above its port
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ class Node:
         self.options = dict(options)
         self.certificates = certificates
         self.program = Valkey.program() if certificates is None else Path(TLS_PROGRAM)
-        self.port = _bus_port()
+        self.port = free_port()
+        self.bus_port = free_port()  # of a cluster's nodes among themselves
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -90,6 +91,8 @@ class Node:
                 "tls-replication": "yes",
                 "tls-cluster": "yes",
             }
+        if "cluster-enabled" in self.options:
+            port["cluster-port"] = str(self.bus_port)
         options = {
             "bind": HOST,
             "dir": str(self.folder),
@@ -108,7 +111,7 @@ class Node:
         self._spawn(argv)
 
     def ready(self) -> None:
-        """Wait until it answers. Raises TimeoutError after `SETTLE_S`."""
+        """Wait until it answers. Raises TimeoutError after `SETTLE_S`, BenchError where it has ended."""
         wait_for(self._answers, f"the server at port {self.port} to answer")
 
     def client(self) -> redis.Redis:
@@ -149,6 +152,8 @@ class Node:
         self.process = child_processes.spawn(argv, log=self.folder / "log", env=engine_environment())
 
     def _answers(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise BenchError(f"a server ended: {child_processes.last_line(self.folder / 'log', 0)}")
         try:
             return bool(self.ask("PING"))
         except redis.RedisError:
@@ -240,7 +245,7 @@ class Cluster(Nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch + 1)
         for node in self.nodes:
             for other in self.nodes[: self.nodes.index(node)]:
-                node.ask("CLUSTER", "MEET", HOST, other.port)
+                node.ask("CLUSTER", "MEET", HOST, other.port, other.bus_port)
         wait_for(lambda: all(len(_known(node)) == 6 for node in self.nodes), "the nodes to meet")
         for replica, primary in zip(replicas, primaries, strict=True):
             replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
@@ -368,9 +373,9 @@ class Watched(Nodes):
         places = ",".join(f"{HOST}:{node.port}" for node in self.sentinels)
         return f"redis+sentinel://{places}/{MASTER_NAME}"
 
-    def primary(self) -> Node:
-        """The server that the Sentinels name."""
-        _, port = self.sentinels[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)
+    def primary(self, asked: Node | None = None) -> Node:
+        """The server that a Sentinel names; None: the first one."""
+        _, port = (asked or self.sentinels[0]).ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)
         return next(node for node in self.servers if node.port == int(port))
 
     def _is_settled(self) -> bool:
@@ -442,12 +447,6 @@ def make_certificates(folder: Path) -> Certificates:
     )
     files.key.chmod(0o600)
     return files
-
-
-def _bus_port() -> int:
-    while (port := free_port()) > MAX_PORT:
-        pass
-    return port
 
 
 def _is_stopped(pid: int) -> bool:
