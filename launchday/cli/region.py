@@ -33,7 +33,9 @@ def lost(
     force: Annotated[bool, typer.Option("--force", help="Also where the region still stores.")] = False,
 ) -> None:
     """Declare a region lost: players of its matches may play elsewhere at once, not when their leases end."""
+    from launchday.clock import SystemClock
     from launchday.resilience import store_address
+    from launchday.resilience.clocks.store_time import StoreTime
     from meta_service.store import lost_region
     from meta_service.store.errors import UNAVAILABLE_ERRORS
 
@@ -45,9 +47,10 @@ def lost(
     async def work() -> tuple[lost_region.LostRegion, int]:
         connection = await store_address.connect(url)
         try:
-            found = await lost_region.find(connection, name)
+            now = await StoreTime(SystemClock()).now(connection)
+            found = await lost_region.find(connection, name, now)
             alive = found.stored_s_ago is not None and not force
-            return found, 0 if alive or not sure else await lost_region.declare(connection, name)
+            return found, 0 if alive or not sure else await lost_region.declare(connection, name, now)
         finally:
             connection.terminate()
 

@@ -16,17 +16,17 @@ ALIVE_S = 30.0  # a region with players stores something more often than this
 _FIND = """
 SELECT count(*)::bigint AS leases, count(DISTINCT player_id)::bigint AS players,
     count(DISTINCT match_id)::bigint AS matches,
-    (SELECT extract(epoch FROM now() - max(stored_at))::float8 FROM sessions
-    WHERE region = $1 AND stored_at > now() - make_interval(secs => $2)) AS stored_s_ago
+    (SELECT $2::float8 - extract(epoch FROM max(stored_at))::float8 FROM sessions
+    WHERE region = $1 AND stored_at > to_timestamp($2::float8 - $3::float8)) AS stored_s_ago
 FROM match_history WHERE region = $1 AND outcome IS NULL
 """
 _END = """
 WITH ended AS (
-    UPDATE match_history SET outcome = 'expired', ended_at = now()
+    UPDATE match_history SET outcome = 'expired', ended_at = to_timestamp($2::float8)
     WHERE region = $1 AND outcome IS NULL
     RETURNING player_id
 ), told AS (
-    SELECT account_changed(player_id, extract(epoch FROM now())::float8, 'operator')
+    SELECT account_changed(player_id, $2::float8, 'operator')
     FROM (SELECT DISTINCT player_id FROM ended ORDER BY player_id) AS players
     WHERE player_id NOT IN (SELECT player_id FROM erasures)
 )
@@ -49,16 +49,19 @@ class LostRegion:
     stored_s_ago: float | None
 
 
-async def find(connection: asyncpg.Connection, region: str) -> LostRegion:
-    """Say what is left of a region. It reads the whole table of matches. Raises asyncpg's errors."""
-    row = await connection.fetchrow(_FIND, region, ALIVE_S)
+async def find(connection: asyncpg.Connection, region: str, now: float) -> LostRegion:
+    """Say what is left of a region at ``now`` (Unix seconds). It reads the whole table of matches.
+
+    Raises asyncpg's errors.
+    """
+    row = await connection.fetchrow(_FIND, region, now, ALIVE_S)
     assert row is not None
     return LostRegion(**row)
 
 
-async def declare(connection: asyncpg.Connection, region: str) -> int:
-    """End the leases of a region's matches, and tell the other regions; return how many there were.
+async def declare(connection: asyncpg.Connection, region: str, now: float) -> int:
+    """End the leases of a region's matches at ``now``, and tell the other regions; return how many.
 
     It may be repeated. Raises asyncpg's errors; then nothing was changed.
     """
-    return int(await connection.fetchval(_END, region))
+    return int(await connection.fetchval(_END, region, now))

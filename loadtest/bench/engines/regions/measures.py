@@ -19,6 +19,7 @@ from loadtest.bench.engines.measuring import (
     until_normal,
 )
 from loadtest.bench.engines.regions.books import audit, drained, since
+from loadtest.bench.engines.regions.matches import flooded, party_across
 from loadtest.bench.engines.regions.play import (
     LEASE_S,
     Player,
@@ -31,6 +32,7 @@ from loadtest.bench.engines.regions.play import (
 from loadtest.bench.engines.regions.world import World
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaUnavailableError
+from meta_service.store import lost_region
 
 PLAYING, SPENDING = 4, 2  # requests at the same time, of each region
 NORMAL_S = 8.0
@@ -52,7 +54,10 @@ Step = Callable[[], Awaitable[float | None]]
 
 
 async def normal(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
-    """Both regions under load, with the store 100 ms away."""
+    """Both regions with the store 100 ms away: real matches, a party of both, then the load."""
+    west, east = (side.region for side in sides)
+    played = await asyncio.gather(*(flooded(side.region) for side in sides))
+    apart = await party_across(west, east)
     for side in sides:
         side.told.times_s.clear()
     async with _loads(sides):
@@ -68,6 +73,9 @@ async def normal(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
             for kind in ("purchase", "grant", "login", "loadout", "match")
         },
         "writebehind_lag_ms": {side.region.name: lag for side, lag in zip(sides, lags, strict=True)},
+        "real_matches": {side.region.name: found for side, found in zip(sides, played, strict=True)},
+        "party_across": apart or "one match",
+        "passed": not apart and not any(found["players_lost"] or not found["matches"] for found in played),
         "drained_s": round(await drained([side.region for side in sides]), 2),
     }
 
@@ -110,7 +118,7 @@ async def lost(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
         for device in ("a-player-of-a-lost-match", "another-of-a-lost-match")
     ]
     killed_at = moved_s = free_s = 0.0
-    left_open = 0
+    left_open, refusals = 0, set[str]()
 
     async def inject() -> float | None:
         nonlocal killed_at, moved_s
@@ -132,11 +140,11 @@ async def lost(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
         return killed_at
 
     async def heal() -> None:
-        nonlocal free_s
+        nonlocal free_s, refusals
         refusals = await _refusals(east.region.client, in_match)
+        async with world.in_store() as store:
+            await lost_region.declare(store, west.region.name, time.time())
         free_s = await _free_s(east.region.client, in_match, killed_at)
-        if "checked-out" not in refusals and free_s > LEASE_S:
-            raise BenchError(f"players of a lost match were refused as {refusals}")
 
     async def found(world: World, sides: tuple[Side, Side]) -> Audit:
         may = since(west.told, all_players((west,)), killed_at - WRITTEN_S)
@@ -149,7 +157,8 @@ async def lost(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
         return Audit(lenient.lost, lenient.doubled, lenient.balanced, bound)
 
     line = await _measure(world, sides, "region lost for good", inject, heal, 0.0, found)
-    line |= {"moved_s": round(moved_s, 2), "free_s": round(free_s, 2), "left_open": left_open}
+    line |= {"moved_s": round(moved_s, 2), "held_first": "checked-out" in refusals}
+    line |= {"free_s": round(free_s, 2), "left_open": left_open}
     return line
 
 
