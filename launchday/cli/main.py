@@ -25,6 +25,7 @@ from launchday.cli.inputs import (
 )
 from launchday.cli.old_forms import renewed
 from launchday.cli.options import AsOneJson, Ports, compile_parts
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, run_command
 
@@ -110,6 +111,8 @@ def up(
             shown.insert(0, "state_dir")
         for name in shown:
             value = getattr(completed, name)
+            if isinstance(value, str) and getattr(config, name):  # an address of one's own
+                value = without_secrets(value)
             console.print(f"  {env_name(name)}={value.absolute() if isinstance(value, Path) else value}")
         await stop.wait()
         return 0
