@@ -14,23 +14,27 @@ from matchmaker.queue.scripts import Script
 UNNAMED = "UNNAMED"  # with it the error of such a command begins
 BELATED = "BELATED"  # and that of a script that asks for keys after it has changed something
 
-READING = (
-    *("GET", "MGET", "EXISTS", "TTL", "HGET", "HMGET", "HKEYS", "HGETALL", "HEXISTS"),
-    *("ZRANGE", "ZCARD", "LPOS", "LLEN", "SMEMBERS", "XINFO"),
+READING = "GET|MGET|EXISTS|TTL|HGET|HMGET|HKEYS|HGETALL|HEXISTS|ZRANGE|ZCARD|LPOS|LLEN|SMEMBERS|XINFO"
+# Commands whose first argument is their one key; of all others the cache is asked.
+ONE_KEY = (
+    "GET|SET|TTL|EXPIRE|PEXPIRE|HGET|HMGET|HKEYS|HGETALL|HEXISTS|HSET|HSETNX|HDEL|HINCRBY|ZADD|ZREM|ZINCRBY|"
+    "ZRANGE|ZCARD|XADD|XTRIM|LPOS|LLEN|RPUSH|LREM|SADD|SREM|SMEMBERS"
 )
+
+
+def _set_of(names: str) -> str:
+    return "{ " + ", ".join(f"{name} = true" for name in names.split("|")) + " }"
+
 
 CHECK = f"""
 local named_keys, has_changed, cache = {{}}, false, redis
 for _, key in ipairs(KEYS) do
   named_keys[key] = true
 end
-local READING = {{}}
-for name in string.gmatch('{" ".join(READING)}', '%a+') do
-  READING[name] = true
-end
+local READING, ONE_KEY = {_set_of(READING)}, {_set_of(ONE_KEY)}
 local function checked(call)
   return function(name, ...)
-    local keys = cache.pcall('COMMAND', 'GETKEYS', name, ...)
+    local keys = ONE_KEY[name] and {{ (...) }} or cache.pcall('COMMAND', 'GETKEYS', name, ...)
     for _, key in ipairs(keys.err and {{}} or keys) do
       if not named_keys[key] then
         error({{ err = '{UNNAMED} ' .. name .. ' ' .. key }})
