@@ -20,6 +20,7 @@ class DeadLink:
     Attributes:
         url: the address behind which ``target`` is, seen through the proxy.
         opened: how many connections there were so far.
+        is_cut: whether those that are opened from now on are dead, too.
     """
 
     def __init__(self, target: str, port: int) -> None:
@@ -30,6 +31,7 @@ class DeadLink:
             parts._replace(netloc=f"{user}@127.0.0.1:{port}" if user else f"127.0.0.1:{port}")
         )
         self.opened = 0
+        self.is_cut = False
         self._dead: set[int] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._ends: list[asyncio.StreamWriter] = []
@@ -56,6 +58,8 @@ class DeadLink:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one client's bytes both ways until either end closes."""
         number, self.opened = self.opened, self.opened + 1
+        if self.is_cut:
+            self._dead.add(number)
         ends, ways = [writer], []
         try:
             inner_reader, inner_writer = await asyncio.open_connection(self._host, self._port)

@@ -6,13 +6,15 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from launchday.settings import Settings
 from meta_service.cache import keys
 from meta_service.cache.keys import ONE
 from meta_service.client import MetaRefusedError, Session
 from meta_service.store import lost_region
 from meta_service.writebehind import regions as replication
-from tests.meta_service.conftest import SEASONS, new_match, result
-from tests.meta_service.writebehind.test_regions import Regions, regions
+from tests.dead_link import dead_link
+from tests.meta_service.conftest import SEASONS, Clock, new_match, result
+from tests.meta_service.writebehind.test_regions import Regions, region, regions
 from tests.waiting import until
 
 __all__ = ["regions"]  # a fixture
@@ -146,6 +148,44 @@ async def test_a_worker_that_was_away_goes_on_where_it_was(
     assert (await regions.east.client.profile(login.session_token)).skin == "scout"
 
 
+async def test_a_region_that_was_cut_off_plays_on_and_comes_to_the_same_as_the_others(
+    settings: Settings, store: asyncpg.Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meta_service.writebehind.worker.MAINTENANCE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("meta_service.writebehind.worker.APPLY_S", 0.5)
+    monkeypatch.setattr("meta_service.writebehind.elsewhere.LOOK_S", 0.5)
+    monkeypatch.setattr("meta_service.writebehind.elsewhere.RETRY_S", 0.1)
+    monkeypatch.setattr("meta_service.writebehind.erasures.ANSWER_S", 0.5)
+    async with dead_link(settings.store_url) as link:
+        far = settings.model_copy(update={"store_url": link.url, "store_answer_s": 0.3})
+        async with region(far, clock, "west", 0) as west, region(settings, clock, "east", 1) as east:
+            both = Regions(west, east, clock)
+            login = await known_in_both(both, store)
+            token, match = login.session_token, new_match()
+            link.is_cut = True
+            link.kill()
+            await west.client.set_loadout(token, "scout")
+            out = await west.client.check_out(match, "s", "west", 60, [login.player_id])
+            told = [result(login.player_id, out.checked_out[0].fence)]
+            assert not (await west.client.commit(match, told)).refused
+            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "while-it-is-cut-off"}
+            answer = await west.http.post("/v1/store/purchases", json={"item_id": "crate"}, headers=headers)
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:launchday:store-unavailable")
+            clock.advance(1)
+            newest = await east.client.set_loadout(token, "recruit")
+            link.is_cut = False
+            link.kill()
+
+            async def same() -> bool:
+                profiles = [await backend.client.profile(token) for backend in (west, east)]
+                waiting = [(await backend.client.counters()).writebehind_depth for backend in (west, east)]
+                return {profile.version for profile in profiles} == {newest.version} and not any(waiting)
+
+            await until(same)
+            assert await store.fetchval("SELECT version FROM loadouts") == newest.version
+            assert await store.fetchval("SELECT outcome FROM match_history") == "committed"
+
+
 async def test_a_region_that_is_declared_lost_lets_go_of_its_players_and_a_late_result_still_counts(
     regions: Regions, store: asyncpg.Connection
 ) -> None:
@@ -156,10 +196,10 @@ async def test_a_region_that_is_declared_lost_lets_go_of_its_players_and_a_late_
     await regions.east.client.profile((await regions.east.client.login_device(DEVICE)).session_token)
     east: Redis = regions.east.app.state.context.players.cache.redis
     await until(lambda: east.hexists(ONE.player(login.player_id), "lease_match"))
-    found = await lost_region.find(store, "west")
+    found = await lost_region.find(store, "west", regions.clock.now())
     assert (found.leases, found.players, found.matches) == (1, 1, 1)
-    assert await lost_region.declare(store, "west") == 1
-    assert await lost_region.declare(store, "west") == 0
+    for leases in (1, 0):
+        assert await lost_region.declare(store, "west", regions.clock.now()) == leases
 
     async def free() -> bool:
         return not (await regions.east.client.skills("battle_royale", [login.player_id])).held
