@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from launchday.cli import writebehind
 from launchday.settings import Settings
-from meta_service.cache.keys import ONE
+from meta_service.cache.keys import ONE, Keys
 from meta_service.client import MetaRefusedError
 from meta_service.domain.rejected_changes import RejectedChanges
 from meta_service.store import apply
@@ -114,3 +115,16 @@ def test_the_command_says_what_the_store_would_take_today(
             await redis.aclose()
 
     assert asyncio.run(left()) == [bad]
+
+
+async def test_each_partition_sets_its_own_aside_and_is_named_behind_the_entry(redis: Redis) -> None:
+    keys = Keys(8)
+    rejected = RejectedChanges(redis, keys)
+    for number in (5, 0):
+        fields: Any = {"entry": "1-0", "reason": "once", "loadout": loadout(number, "red", 1)}
+        await redis.xadd(keys.partitions[number].rejected, fields, id=f"{number + 1}000-0")
+    assert [one.entry for one in await rejected.all()] == ["1000-0", "6000-0.5"]
+    assert [one.entry for one in await rejected.newest(1)] == ["6000-0.5"]
+    assert await rejected.resend(["6000-0", "6000-0.5", "6000-0.9", "1000-0.5"]) == ["6000-0.5"]
+    assert await redis.xlen(keys.partitions[5].stream) == 1
+    assert [one.entry for one in await rejected.all()] == ["1000-0"]
