@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from launchday import startup
-from launchday.resilience import store_address
+from launchday.resilience import store_address, store_checks
 from meta_service.errors import SchemaError
 from meta_service.store import catalogue
 
@@ -58,8 +58,10 @@ def migrate(store_url: str, revision: str = "head") -> None:
     they take turns. It may be killed: the next one goes on where it was. The services may run meanwhile
     (`meta_service.store.migrations.locks`). Blocks until done.
 
-    Raises SchemaBusyError, and what asyncpg raises when the database cannot be reached.
+    Raises SchemaBusyError, SchemaError for the address of a pooler in transaction mode, and what asyncpg
+    raises when the database cannot be reached.
     """
+    _check_address(store_url)
     # Alembic's asynchronous environment runs an event loop of its own, which a thread that has one cannot.
     with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
         thread.submit(command.upgrade, configuration(store_url), revision).result()
@@ -74,6 +76,7 @@ def downgrade(store_url: str, revision: str) -> None:
 
     Raises SchemaError where there is nothing to undo to it, SchemaBusyError, and what asyncpg raises.
     """
+    _check_address(store_url)
     steps_after(store_url, revision)
     with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
         thread.submit(command.downgrade, configuration(store_url), revision).result()
@@ -109,6 +112,14 @@ def status(store_url: str) -> SchemaStatus:
     is_newer = revision is not None and revision not in names
     made = len(names) if is_newer else names.index(revision) + 1 if revision else 0
     return SchemaStatus(revision, names[-1], steps[made:], is_newer)
+
+
+def _check_address(store_url: str) -> None:
+    if store_address.parse(store_url).is_pooled:
+        raise SchemaError(
+            "the schema is changed at the server itself, not through a pooler in transaction mode: "
+            f"{store_checks.DIRECT.remedy}"
+        )
 
 
 def _steps() -> tuple[Script, ...]:

@@ -18,7 +18,7 @@ from launchday.resilience import store_address
 from launchday.resilience.store_checks import store_faults
 from launchday.settings import Settings
 from loadtest.bench.engines.postgresql.servers import PgBouncer
-from meta_service.errors import StoreUnavailableError
+from meta_service.errors import SchemaError, StoreUnavailableError
 from meta_service.store import catalogue, schema
 from meta_service.store.store import Store
 from rewards.consumer.store import Store as RewardsStore
@@ -114,6 +114,8 @@ async def test_the_checks_tell_a_pooler_that_the_address_does_not(
     assert direct.remedy.startswith("LAUNCHDAY_STORE_DIRECT_URL=postgresql://")
     assert await store_faults(pooled_url) == [direct]
     assert await store_faults(pooled_url, direct_url=store_url) == []
+    with pytest.raises(SchemaError, match="LAUNCHDAY_STORE_DIRECT_URL=postgresql://"):
+        await asyncio.to_thread(schema.migrate, pooled_url)
 
 
 @needs("openssl")
