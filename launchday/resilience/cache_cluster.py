@@ -104,6 +104,7 @@ class ClusterRedis(BoundedRedis):
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at = float("-inf")
         self._turn = 0
+        self._looking: set[asyncio.Task[ClusterView | str]] = set()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raises redis-py's TimeoutError when the time is over."""
@@ -194,6 +195,9 @@ class ClusterRedis(BoundedRedis):
         """As redis-py's, of every node."""
         if self._refreshing is not None:
             self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+        if self._looking:  # each is over after REFRESH_ANSWER_S
+            await asyncio.wait(self._looking)
         for node in self._nodes.values():
             await node.client.aclose()
         await super().aclose(close_connection_pool)
@@ -290,6 +294,9 @@ class ClusterRedis(BoundedRedis):
             asked = {
                 asyncio.create_task(self._ask_view(place)) for place in places[begin : begin + ASKED_AT_ONCE]
             }
+            self._looking |= asked
+            for each in asked:
+                each.add_done_callback(self._looking.discard)
             views: list[ClusterView] = []
             while asked and len(views) < ENOUGH_ANSWERS:
                 done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
@@ -298,9 +305,7 @@ class ClusterRedis(BoundedRedis):
                         views.append(answer)
                     else:
                         reasons.append(answer)
-            for each in asked:
-                each.cancel()
-            if views:
+            if views:  # who is late ends by itself: who is cut off as it connects leaves its connection open
                 return max(views, key=lambda view: view.age)
         raise AwayError(f"no node of the cache's cluster answers: {reasons[0]}")
 

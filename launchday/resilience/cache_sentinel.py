@@ -41,6 +41,7 @@ class SentinelPool(BlockingConnectionPool):
         self._sentinel_options = kept | dict(address.sentinel)
         self.connection_kwargs["pool"] = self
         self.primary: Place | None = None
+        self._asking: set[asyncio.Task[tuple[int, Place] | str]] = set()
 
     async def find_primary(self) -> Place:
         """Ask all Sentinels at once; the one that has seen the newest election is right.
@@ -48,6 +49,9 @@ class SentinelPool(BlockingConnectionPool):
         Raises redis-py's ConnectionError where none knows.
         """
         asked = {asyncio.create_task(self._ask(place)) for place in self._address.hosts}
+        self._asking |= asked
+        for each in asked:
+            each.add_done_callback(self._asking.discard)
         known: list[tuple[int, Place]] = []
         reasons: list[str] = []
         wait_s: float | None = None
@@ -62,9 +66,7 @@ class SentinelPool(BlockingConnectionPool):
                 wait_s = GRACE_S
             if not done:
                 break
-        for each in asked:
-            each.cancel()
-        if not known:
+        if not known:  # who is late ends by itself, see SENTINEL_ANSWER_S
             raise AwayError(f"no Sentinel knows {self._address.name}: {reasons[0]}")
         primary = max(known)[1]
         if primary != self.primary:
@@ -72,6 +74,12 @@ class SentinelPool(BlockingConnectionPool):
             if former is not None:
                 await self._leave(former)
         return primary
+
+    async def aclose(self) -> None:
+        """As redis-py's, once no Sentinel is being asked."""
+        if self._asking:
+            await asyncio.wait(self._asking)
+        await super().aclose()
 
     async def _leave(self, former: Place) -> None:
         for each in [*self._get_in_use_connections(), *self._get_free_connections()]:
