@@ -408,7 +408,7 @@ PACKAGES = {"launchday.engines", "launchday.identity"}
 MODULES_OF_COMMANDS = {
     f"launchday.cli.{name}"
     for name in (
-        *("__main__", "main", "fleet", "flooding", "keys", "player", "simulating", "writebehind"),
+        *("__main__", "main", "fleet", "flooding", "keys", "player", "region", "simulating", "writebehind"),
         "backups.commands",
     )
 }
@@ -427,6 +427,7 @@ COMMANDS = {
     "match",
     "merge",
     "player",
+    "region",
     "replay",
     "restore",
     "run",
