@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     store_url: str = Field(
         "",
         description=(
-            "postgresql:// address of the global store, as libpq has it: several hosts, sslmode, sslrootcert. "
-            "Through a pooler in transaction mode with pooler=transaction (…?pooler=transaction). Empty: "
+            "postgresql:// address of the global store, as libpq has it: several hosts, sslmode, sslrootcert."
+            " Through a pooler in transaction mode with pooler=transaction (…?pooler=transaction). Empty: "
             "embedded PostgreSQL."
         ),
     )
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     )
     kafka_ca: str = Field(
         "",
-        description="PEM file of the authority of the brokers' certificates; empty: the system's authorities.",
+        description="PEM file of the authority of the brokers' certificates; empty: the system's own.",
     )
     kafka_certificate: str = Field(
         "", description="PEM file of the certificate shown to brokers that ask for one (mTLS); empty: none."
