@@ -276,6 +276,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.resilience.cache_cluster": {"ClusterRedis", "ClusterView", "Node"},
     "launchday.resilience.cache_commands": {"changes", "key_of"},
     "launchday.resilience.cache_diagnosis": {"why_not"},
+    "launchday.resilience.cache_errors": {"is_away"},
     "launchday.resilience.cache_login": {"FileLogin", "connection_options"},
     "launchday.resilience.cache_replicas": {"Replicas", "TooFewReplicasError"},
     "launchday.resilience.cache_sentinel": {"SentinelPool"},
@@ -316,6 +317,7 @@ FUNCTIONS_AND_CLASSES = {
     },
     "launchday.resilience.http_server": {"HttpServer"},
     "launchday.resilience.loop_lag": {"watch_loop"},
+    "launchday.resilience.packed": {"begin", "pack", "pack_names"},
     "launchday.resilience.parts": {
         "broker_part",
         "cache_part",
