@@ -47,7 +47,6 @@ _CLEANED = """
 UPDATE erasures SET cleaned = array_append(cleaned, $2) WHERE player_id = $1 AND NOT $2 = ANY (cleaned)
 RETURNING true
 """
-_STORED = "UPDATE erasures SET stored_at = to_timestamp($2) WHERE player_id = $1 RETURNING true"
 _FINISH = f"""
 UPDATE erasures SET finished_at = to_timestamp($2), pseudonym = NULL, login_name = NULL, logins = NULL,
     others = NULL, seasons = NULL
@@ -140,8 +139,7 @@ class Erasures:
             await self._clean_cache(player_id, left, now)
             await self._store.change(_CLEANED, player_id, self._region)
         if not left["is_stored"]:
-            await self._store.change(ERASE, player_id, left["pseudonym"], at_one_moment=True)
-            await self._store.change(_STORED, player_id, now)
+            await self._store.change(ERASE, player_id, left["pseudonym"], now, at_one_moment=True)
         finished = bool(await self._store.change(_FINISH, player_id, now))
         if finished:
             log.info("player deleted")

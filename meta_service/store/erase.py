@@ -1,10 +1,10 @@
 """The statement that takes a player out of the store: what goes, and what stays under a pseudonym.
 
-One statement, so one transaction; it may be repeated. It has to be run at one moment (`Store.change`): a
-wallet that a purchase changes meanwhile would go with a balance whose entries stay behind. Money and items
-stay, because the books must go on to add up, and a studio has to keep them; what operators did stays, because
-they answer for it. The books themselves let their rows be changed in this one way, see the migration
-``r0020_accounts``.
+One statement, so one transaction; it notes that it was done, and repeated it does nothing. It has to be run
+at one moment (`Store.change`): a wallet that a purchase changes meanwhile would go with a balance whose
+entries stay behind. Money and items stay, because the books must go on to add up, and a studio has to keep
+them; what operators did stays, because they answer for it. The books themselves let their rows be changed in
+this one way, see the migration ``r0020_accounts``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DELETED = {
     "season_records": "player_id = $1",
     "sessions": "player_id = $1",
 }
-"""Table → whose rows go. ``$1`` is the player."""
+"""Table → whose rows go. ``$1`` is the player; ``$3`` of the whole is now (Unix seconds)."""
 
 PSEUDONYMOUS = {
     "inventory": ("player_id", ""),
@@ -54,14 +54,20 @@ _OTHER_SIDES = """
 """
 
 
+# Once for one pseudonym: a wallet that was opened since would meet the one that has it already.
+_IS_DUE = "EXISTS (SELECT FROM erasures WHERE player_id = $1 AND stored_at IS NULL)"
+_DONE = "UPDATE erasures SET stored_at = to_timestamp($3) WHERE player_id = $1 AND stored_at IS NULL"
+
+
 def _statement() -> str:
-    parts = [f"DELETE FROM {table} WHERE {whose}" for table, whose in DELETED.items()]
+    parts = [_DONE]
+    parts += [f"DELETE FROM {table} WHERE ({whose}) AND {_IS_DUE}" for table, whose in DELETED.items()]
     for table, (holder, emptied) in PSEUDONYMOUS.items():
         also = f", {emptied} = NULL" if emptied else ""
-        parts.append(f"UPDATE {table} SET {holder} = $2{also} WHERE {holder} = $1")
-    parts.append(_OTHER_SIDES)
+        parts.append(f"UPDATE {table} SET {holder} = $2{also} WHERE {holder} = $1 AND {_IS_DUE}")
+    parts.append(f"{_OTHER_SIDES} AND {_IS_DUE}")
     steps = ", ".join(f"step_{number} AS ({part})" for number, part in enumerate(parts))
-    return f"WITH player AS (SELECT $1::bigint, $2::bigint), {steps} SELECT true"
+    return f"WITH player AS (SELECT $1::bigint, $2::bigint, $3::float8), {steps} SELECT true"
 
 
 ERASE = _statement()
