@@ -659,7 +659,7 @@ def _print_lines(lines: Callable[[], Iterator[dict[str, Any]]], as_json: bool) -
     wrong = False
     try:
         for found in lines():
-            wrong |= "wrong" in found
+            wrong |= "wrong" in found or found.get("passed") is False
             if as_json:
                 print(json.dumps(found), flush=True)
             else:

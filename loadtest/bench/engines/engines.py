@@ -7,8 +7,10 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from launchday.engines import EngineError
 from loadtest.bench.engines.measuring import EngineFault, measure
 from loadtest.bench.options import Options
+from loadtest.errors import BenchError
 
 PARTS: Sequence[str] = (
     "kafka",
@@ -27,22 +29,41 @@ RECOVERY_LIMIT_S = 15.0
 def run(options: Options) -> Iterator[dict[str, Any]]:
     """Measure the faults whose part ``options.only`` names, or all; yield a line each, and the sum.
 
-    Raises BenchError for a part that there is not, and where an engine cannot be had on this machine.
+    What cannot be measured, such as on a machine that lacks an engine, says why; the others go on.
+
+    Raises BenchError for a part that there is not.
     """
     lines: list[Mapping[str, Any]] = []
     others: list[Mapping[str, Any]] = []
     for part in options.chosen(PARTS):
         module = importlib.import_module(f"loadtest.bench.engines.{part}")
-        faults: Sequence[EngineFault] = module.FAULTS
-        for fault in faults:
-            line = asyncio.run(measure(fault))
-            lines.append(line)
+        for fault in module.FAULTS:
+            line = _measured(fault)
+            (lines if "recovery_s" in line else others).append(line)
             yield line
         if hasattr(module, "figures"):
-            for line in module.figures(options):
+            for line in _figures(module.figures(options), part):
                 (lines if "fault" in line else others).append(line)
                 yield line
     yield summed_up(lines, others)
+
+
+def _measured(fault: EngineFault) -> dict[str, Any]:
+    try:
+        return asyncio.run(measure(fault))
+    except (BenchError, EngineError) as error:
+        return _not_measured(fault.engine, error) | {"fault": fault.name}
+
+
+def _figures(figures: Iterator[dict[str, Any]], part: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from figures
+    except (BenchError, EngineError) as error:
+        yield _not_measured(part, error)
+
+
+def _not_measured(engine: str, error: Exception) -> dict[str, Any]:
+    return {"bench": "engines", "engine": engine, "not_measured": str(error), "passed": False}
 
 
 def summed_up(lines: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
