@@ -368,6 +368,7 @@ def serve(app: FastAPI, host: str, port: int, *, client_ca: str = "") -> None:
         proxy_headers=False,  # the gate reads them
         ssl_certfile=own.tls_certificate or None,
         ssl_keyfile=own.tls_key or None,
+        ssl_keyfile_password="",  # without one OpenSSL asks at the terminal for that of a key
         ssl_ca_certs=client_ca or None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )

@@ -428,7 +428,7 @@ def mutual_tls(authority: str, certificate: str = "", key: str = "") -> ssl.SSLC
         return None
     context = ssl.create_default_context(cafile=authority or None)
     if certificate:
-        context.load_cert_chain(certificate, key or None)
+        context.load_cert_chain(certificate, key or None, password="")  # or OpenSSL asks at the terminal
     return context
 
 

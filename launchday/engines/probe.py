@@ -9,7 +9,7 @@ from launchday.resilience.bus import Bus
 # The clients are imported inside the functions: together they cost 0.2 s, and most commands ask no engine.
 
 PROBE_S = 3.0
-LOGIN_S = 25.0  # of a Kafka with a login: the command that prints its token may take a while
+SECURED_S = 25.0  # of a Kafka with security: the command that prints its token may take a while
 
 
 async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, str]:
@@ -21,7 +21,7 @@ async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, s
         bus: of the role "bus": how to speak to it; None: in the clear, without a login.
 
     Returns:
-        The version, and an empty string; where the server does not answer within 3 s (Kafka with a login:
+        The version, and an empty string; where the server does not answer within 3 s (Kafka with security:
         25), an empty string and the reason in one line, without the address's passwords.
     """
     import asyncpg
@@ -29,8 +29,9 @@ async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, s
 
     from launchday.resilience import store_address, store_checks
 
+    bound_s = PROBE_S if bus is None or bus.security == "plaintext" else SECURED_S
     try:
-        async with asyncio.timeout(PROBE_S if bus is None or not bus.mechanism else LOGIN_S):
+        async with asyncio.timeout(bound_s):
             match role:
                 case "cache":
                     return await _cache_version(address), ""
@@ -43,7 +44,10 @@ async def probe(role: str, address: str, bus: Bus | None = None) -> tuple[str, s
         said = await _why_no_cache(address, error) if role == "cache" else ""
         if role == "store" and (fault := store_checks.refusal(error, address)) is not None:
             said = str(fault)
-        said = said or " ".join(str(error).split()) or type(error).__name__
+        said = said or " ".join(str(error).split())
+        if not said:
+            late = isinstance(error, TimeoutError)
+            said = f"no answer within {bound_s:g} s" if late else type(error).__name__
         return "", f"the {role} at {store_address.without_secrets(address)} cannot be reached: {said}"
 
 

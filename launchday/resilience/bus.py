@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from launchday.clock import Clock
 from launchday.resilience.bus_token import TokenCommand
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import Settings, SettingsError, env_name
 
 TLS = ("ssl", "sasl_ssl")
@@ -54,8 +55,15 @@ class Bus:
         """The bus of the settings; make one a process, for it keeps the token.
 
         Raises:
-            SettingsError: something is missing, or a file cannot be read.
+            SettingsError: something is missing, an address is none, or a file cannot be read.
         """
+        if settings.kafka_bootstrap:
+            for place in settings.kafka_bootstrap.split(","):
+                if host_and_port(place) is None:
+                    shown = without_secrets(place.strip())
+                    raise SettingsError(
+                        f"{env_name('kafka_bootstrap')} must be host:port,…: {shown!r} is not"
+                    )
         for setting, why in _lacks(settings):
             raise SettingsError(f"{env_name(setting)} {why}, with {env_name('kafka_security')} as it is")
         by_token = settings.kafka_mechanism == "OAUTHBEARER"
@@ -117,6 +125,14 @@ def bus_at(address: BusAddress) -> Bus:
     return address if isinstance(address, Bus) else Bus(address)
 
 
+def host_and_port(place: str) -> tuple[str, int] | None:
+    """Of one address of a broker; None where it is none."""
+    host, _, port = place.strip().rpartition(":")
+    if not host or "@" in host or "/" in host or not (port.isascii() and port.isdigit()):
+        return None
+    return (host.strip("[]"), int(port)) if 0 < int(port) < 65_536 else None
+
+
 def _lacks(settings: Settings) -> list[tuple[str, str]]:
     """Which settings are missing, and what each has to be."""
     found = []
@@ -138,14 +154,16 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     """Raises SettingsError."""
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ca or None)
-    except OSError as error:  # SSLError is one
+    except (OSError, ValueError) as error:  # SSLError is one of the first; a name with a NUL, of the others
         raise SettingsError(
             f"{env_name('kafka_ca')}: {settings.kafka_ca} is no PEM file of authorities: {_why(error)}"
         ) from error
     if settings.kafka_certificate:
         try:
-            context.load_cert_chain(settings.kafka_certificate, settings.kafka_certificate_key or None)
-        except OSError as error:
+            context.load_cert_chain(
+                settings.kafka_certificate, settings.kafka_certificate_key or None, password=_no_passphrase
+            )
+        except (OSError, ValueError) as error:
             raise SettingsError(
                 f"{env_name('kafka_certificate')}: {settings.kafka_certificate} and its key cannot be used: "
                 f"{_why(error)}"
@@ -153,6 +171,13 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _why(error: OSError) -> str:
+def _no_passphrase() -> str:
+    """OpenSSL would ask at the terminal, and a service waits there for ever."""
+    raise ValueError("the key has a passphrase: openssl pkey -in KEY -out KEY-WITHOUT")
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
     said = getattr(error, "reason", None) or error.strerror or type(error).__name__
     return str(said).lower().replace("_", " ")

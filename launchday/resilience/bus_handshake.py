@@ -20,16 +20,18 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from launchday.resilience.bus import SASL, TLS, Bus, BusAddress, bus_at
+from launchday.resilience.bus import SASL, TLS, Bus, BusAddress, bus_at, host_and_port
 from launchday.resilience.bus_connection import connect
 from launchday.resilience.bus_token import NoTokenError
 from launchday.resilience.parts import API_VERSIONS_REQUEST
+from launchday.resilience.store_address import without_secrets
 from launchday.settings import env_name
 
 ANSWER_MS = 3_000  # of one request
 SECURITY, CA, CERTIFICATE = map(env_name, ("kafka_security", "kafka_ca", "kafka_certificate"))
 MECHANISM, USER, PASSWORD = map(env_name, ("kafka_mechanism", "kafka_user", "kafka_password"))
 _NO_TLS = f"it does not speak TLS: {SECURITY}={{}}, or another port"
+_NO_MECHANISM = "NONE"  # asked for to be told which there are; a broker without logins says yes to any
 _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 _EXPIRED = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 
@@ -45,11 +47,10 @@ async def why_not(address: BusAddress) -> str | None:
     bus = bus_at(address)
     reason: str | None = "no address is given"
     for place in bus.bootstrap.split(","):
-        host, _, port = place.strip().rpartition(":")
-        if not host or not port.isdigit():
-            reason = f"{place.strip()} is not host:port"
+        if (found := host_and_port(place)) is None:
+            reason = f"{without_secrets(place.strip())!r} is not host:port"
             continue
-        reason, brokers = await _ask(bus, host.strip("[]"), int(port))
+        reason, brokers = await _ask(bus, *found)
         if reason is None:
             return await _why_not_brokers(bus, brokers)
     return reason
@@ -89,12 +90,15 @@ async def _explained(bus: Bus, host: str, port: int, error: BaseException) -> st
             return _explained_tls(bus, cause)
     if isinstance(error, UnsupportedSaslMechanismError):
         offered = await _offered(bus, host, port)
-        return f"it does not log in by {bus.mechanism}, but by {offered or 'others'}: set {MECHANISM}"
+        but = f", but by {offered}" if offered else ""
+        return f"it does not log in by {bus.mechanism}{but}: set {MECHANISM}, or {SECURITY}"
     if isinstance(error, IllegalSaslStateError):
         return f"it asks for no login: {SECURITY}={'ssl' if bus.security in TLS else 'plaintext'}"
     if isinstance(error, SaslAuthenticationFailed) or "authentication" in str(error).lower():
         return _explained_login(bus)
     if isinstance(error, TimeoutError):
+        if bus.security in TLS and await _speaks_plainly(host, port):
+            return _NO_TLS.format("sasl_plaintext" if bus.security in SASL else "plaintext")
         return "no answer: is that Kafka, and does a firewall let this machine in?"
     if isinstance(error, KafkaConnectionError):  # it hung up
         if bus.security not in TLS and await _speaks_tls(host, port):
@@ -152,8 +156,8 @@ async def _offered(bus: Bus, host: str, port: int) -> str:
     try:
         without = "SSL" if bus.security in TLS else "PLAINTEXT"
         connection = await connect(bus, host, port, answer_ms=ANSWER_MS, security_protocol=without)
-        answer = await connection.send(SaslHandShakeRequest("none of them"))
-        return ", ".join(sorted(answer.enabled_mechanisms))
+        answer = await connection.send(SaslHandShakeRequest(_NO_MECHANISM))
+        return ", ".join(sorted({*answer.enabled_mechanisms} - {_NO_MECHANISM}))
     except (KafkaError, OSError, TimeoutError):
         return ""
     finally:

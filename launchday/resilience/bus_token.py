@@ -9,8 +9,11 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
+import os
 import shlex
-from typing import Any
+import signal
+from typing import Any, cast
 
 from launchday.clock import Clock
 from launchday.settings import env_name
@@ -59,6 +62,7 @@ class TokenCommand:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )
         except ValueError as error:
             raise NoTokenError(f"{SETTING} cannot be read: {error}") from error
@@ -66,19 +70,37 @@ class TokenCommand:
             raise NoTokenError(f"{SETTING} cannot be run: {words[0]}: {error.strerror}") from error
         try:
             async with asyncio.timeout(ANSWER_S):
-                printed, _ = await process.communicate()
+                printed = await _read(process)
+                code = await process.wait()
         except TimeoutError as error:
             raise NoTokenError(
                 f"{SETTING} printed no token within {ANSWER_S:g} s: run it by hand and see"
             ) from error
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode:
-            raise NoTokenError(f"{SETTING} ended with code {process.returncode}: run it by hand and see")
+            await _end(process)
+        if code:
+            raise NoTokenError(f"{SETTING} ended with code {code}: run it by hand and see")
         return printed
+
+
+async def _read(process: asyncio.subprocess.Process) -> bytes:
+    """What a command prints until it ends; raises NoTokenError where that is too much for a token."""
+    printed = b""
+    while chunk := await cast(asyncio.StreamReader, process.stdout).read(MAX_TOKEN_BYTES):
+        printed += chunk
+        if len(printed) > MAX_TOKEN_BYTES:
+            raise NoTokenError(f"{SETTING} printed no token, but more than {MAX_TOKEN_BYTES:,} bytes")
+    return printed
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a command that still runs, and what it has started, and wait for nobody who has its output open."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # Without it wait() waits until the last of its children has closed the pipe, which may be never.
+    cast(Any, process)._transport.close()
+    await process.wait()
 
 
 def read_token(printed: bytes, now: float) -> tuple[str, float]:
@@ -97,17 +119,18 @@ def read_token(printed: bytes, now: float) -> tuple[str, float]:
     Raises:
         NoTokenError: it is none; the text has nothing of it.
     """
-    text = printed[:MAX_TOKEN_BYTES].decode(errors="replace").strip()
+    text = printed.decode(errors="replace").strip()
     found: dict[str, Any] = {}
     if text.startswith("{"):
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NoTokenError(f"{SETTING} printed JSON that is broken: run it by hand and see") from None
         text = str(found.get("access_token") or found.get("token") or "")
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise NoTokenError(f"{SETTING} printed no token: it has to print a JWT, or JSON with access_token")
-    expires_at = _expiry(found, now) or _jwt_expiry(text) or now + UNKNOWN_LIFE_S
+    known = (told for told in (_expiry(found, now), _jwt_expiry(text)) if told is not None)
+    expires_at = next(known, now + UNKNOWN_LIFE_S)
     if expires_at <= now:
         raise NoTokenError(f"{SETTING} printed a token that has expired: see to the clock, or to its cache")
     return text, expires_at
@@ -116,12 +139,12 @@ def read_token(printed: bytes, now: float) -> tuple[str, float]:
 def _expiry(found: dict[str, Any], now: float) -> float | None:
     try:
         if "expires_in" in found:
-            return now + float(found["expires_in"])
+            return _finite(now + float(found["expires_in"]))
         if "expires_at" in found:
-            return float(found["expires_at"])
+            return _finite(float(found["expires_at"]))
         if "expiry_ms" in found:
-            return float(found["expiry_ms"]) / 1000
-    except (TypeError, ValueError):
+            return _finite(float(found["expiry_ms"]) / 1000)
+    except (TypeError, ValueError, OverflowError):
         pass
     return None
 
@@ -130,6 +153,10 @@ def _jwt_expiry(token: str) -> float | None:
     """The claim ``exp``; None where the token is no JWT, or has none."""
     try:
         _, claims, _ = token.split(".")
-        return float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
-    except (ValueError, TypeError, LookupError):
+        return _finite(float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]))
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None  # JSON of Python has NaN, too

@@ -48,6 +48,7 @@ def connection_options(address: CacheAddress) -> dict[str, Any]:
         found.pop(each, None)
     if found.get("connection_class") is SSLConnection:
         found.setdefault("ssl_cert_reqs", "required")
+        found.setdefault("ssl_password", "")  # without one OpenSSL asks at the terminal for that of a key
     if address.password_file:
         user = found.pop("username", None)
         found.pop("password", None)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from dedicated_server.fleet.client import mutual_tls
+from launchday.cache_address import CacheAddress
+from launchday.cli import doctor
 from launchday.clock import SystemClock
 from launchday.resilience.bus import Bus, bus_at
+from launchday.resilience.cache_login import connection_options
 from launchday.settings import Settings, SettingsError, environment
+from tests.optional import needs
 
 LOGIN: dict[str, Any] = {
     "kafka_security": "SASL_SSL",
@@ -20,7 +27,7 @@ LOGIN: dict[str, Any] = {
 
 
 def bus_of(**settings: Any) -> Bus:
-    return Bus.of(Settings(kafka_bootstrap="kafka-1:9092,kafka-2:9092", **settings), SystemClock())
+    return Bus.of(Settings(**{"kafka_bootstrap": "kafka-1:9092,kafka-2:9092"} | settings), SystemClock())
 
 
 def test_an_address_alone_is_spoken_to_in_the_clear() -> None:
@@ -51,6 +58,9 @@ def test_a_game_server_gets_the_login_with_its_environment() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"kafka_bootstrap": "127.0.0.1:99999"}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port,…: '127"),
+        ({"kafka_bootstrap": "h:1, "}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port,…: '' is not"),
+        ({"kafka_bootstrap": "kafka://a:sesame@h:1"}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port"),
         ({"kafka_security": "sasl_ssl"}, "LAUNCHDAY_KAFKA_USER must be"),
         ({"kafka_security": "sasl_ssl", "kafka_user": "a"}, "LAUNCHDAY_KAFKA_PASSWORD must be"),
         ({**LOGIN, "kafka_mechanism": "OAUTHBEARER"}, "LAUNCHDAY_KAFKA_TOKEN_COMMAND must be"),
@@ -70,3 +80,23 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nonsense")
     with pytest.raises(SettingsError, match=r"ca\.pem is no PEM file of authorities"):
         bus_of(**LOGIN, kafka_ca=str(tmp_path / "ca.pem"))
+
+
+@needs("openssl")
+def test_a_key_with_a_passphrase_asks_nobody_at_the_terminal(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    made += ["-passout", "pass:sesame", "-subj", "/CN=a", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True, timeout=30)
+    files = {"kafka_certificate": str(certificate), "kafka_certificate_key": str(key)}
+    with pytest.raises(SettingsError, match="the key has a passphrase: openssl pkey"):
+        bus_of(**LOGIN, **files)
+    with pytest.raises(ssl.SSLError):
+        mutual_tls("", str(certificate), str(key))
+    url = f"rediss://127.0.0.1:1?ssl_certfile={certificate}&ssl_keyfile={key}"
+    assert connection_options(CacheAddress.of(url))["ssl_password"] == ""
+
+
+def test_a_secret_in_the_command_that_prints_tokens_is_not_shown() -> None:
+    assert doctor._shown("kafka_token_command", "/bin/token --secret sesame") == "/bin/token …"
+    assert doctor._shown("kafka_token_command", " ") == " "

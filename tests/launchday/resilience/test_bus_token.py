@@ -30,6 +30,8 @@ def jwt(**claims: object) -> str:
         (json.dumps({"token": "a", "expiry_ms": (NOW + 60) * 1000}), "a", 60),
         (json.dumps({"access_token": jwt(exp=NOW + 30)}), jwt(exp=NOW + 30), 30),
         (json.dumps({"access_token": "a", "expires_in": "soon"}), "a", UNKNOWN_LIFE_S),
+        ('{"access_token": "a", "expires_in": NaN}', "a", UNKNOWN_LIFE_S),
+        (jwt(exp=10**400), jwt(exp=10**400), UNKNOWN_LIFE_S),
         ("opaque\n", "opaque", UNKNOWN_LIFE_S),
         (jwt(sub="nobody"), jwt(sub="nobody"), UNKNOWN_LIFE_S),
     ],
@@ -42,7 +44,17 @@ def test_a_token_and_its_end_are_read(printed: str, token: str, expires_in: floa
 
 @pytest.mark.parametrize(
     "printed",
-    [b"", b"{}", b'{"access_token": ""}', b'{"access', b"two words", b"\xff\xfe", jwt(exp=NOW - 1).encode()],
+    [
+        b"",
+        b"{}",
+        b'{"access_token": ""}',
+        b'{"access',
+        b"two words",
+        b"\xff\xfe",
+        jwt(exp=NOW - 1).encode(),
+        b'{"access_token": "a", "expires_at": 0}',
+        b'{"a":' * 20_000,
+    ],
 )
 def test_what_is_no_token_is_refused_in_one_line_without_it(printed: bytes) -> None:
     with pytest.raises(NoTokenError) as refused:
@@ -77,6 +89,8 @@ async def test_a_token_is_kept_until_shortly_before_its_end(tmp_path: Path) -> N
         ("unclosed 'quote", "cannot be read: No closing quotation"),
         (f"{sys.executable} -c 'print(1234567); exit(3)'", "ended with code 3: run it by hand and see"),
         (f"{sys.executable} -c 'import time; time.sleep(60)'", "printed no token within 0.2 s"),
+        ("/bin/sh -c 'sleep 60; echo 1234567'", "printed no token within 0.2 s"),
+        ("yes 1234567", "printed no token, but more than 65,536 bytes"),
     ],
 )
 async def test_a_command_that_fails_is_said_in_one_line_without_what_it_printed(
