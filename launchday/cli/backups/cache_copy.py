@@ -53,8 +53,11 @@ class Saved:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Redis]:
-    """A client of a cache; that it is away, or refuses, is a BackupError of one line."""
-    cache = connect(url, answer_s=ANSWER_S)
+    """A client of a cache; that it is away, or refuses, or has no address is a BackupError of one line."""
+    try:
+        cache = connect(url, answer_s=ANSWER_S)
+    except ValueError as error:
+        raise BackupError(f"{without_secrets(url)!r} is no cache: {error}") from error
     try:
         yield cache
     except (RedisError, ConnectionError) as error:

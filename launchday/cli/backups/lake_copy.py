@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,8 @@ def is_in_use(lake: Path) -> bool:
     return False
 
 
-def prepare(source: Path, lake: Path) -> Path:
-    """Copy what was saved beside the folder, for `put`.
+def prepare(source: Path, names: Sequence[str], lake: Path) -> Path:
+    """Copy what was saved, the files of those names, beside the folder, for `put`.
 
     Raises OSError, and BackupError where something else has that name.
     """
@@ -124,9 +124,8 @@ def prepare(source: Path, lake: Path) -> Path:
     drop(beside)
     folders.claim(beside, folders.ANALYTICS_NAMES)
     (beside / NOT_YET).touch()
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            manifest.copy(path, beside / path.relative_to(source))
+    for name in sorted(names):
+        manifest.copy(source / name, beside / name)
     return beside
 
 
@@ -144,13 +143,19 @@ def keep(lake: Path) -> Path | None:
 
     Returns the former folder where it is none of ours to remove. Raises OSError.
     """
-    (lake / NOT_YET).unlink(missing_ok=True)
+    settle(lake)
     aside = lake.with_name(lake.name + REPLACED)
     if os.path.lexists(aside) and not folders.is_marked(aside):
         return aside
     drop(aside)
     drop(lake.with_name(lake.name + RESTORING))
     return None
+
+
+def settle(lake: Path) -> None:
+    """The folder is what it is to be: a later `take_back` leaves it, of a restore that was killed when it was
+    done, too. Raises OSError."""
+    (lake / NOT_YET).unlink(missing_ok=True)
 
 
 def take_back(lake: Path) -> None:

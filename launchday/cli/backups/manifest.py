@@ -81,7 +81,7 @@ def new_folder(target: Path) -> Iterator[tuple[Path, bool]]:
             (written / folders.MARK).unlink()
             _sync_all(written)
             written.rename(place)
-            _sync(place.parent)
+            _sync(place.parent.resolve())  # which may be a link, as /backups often is
         except OSError as error:
             raise BackupError(
                 f"the backup cannot be written to {target}: {reason(error)}: mend that, or name "
@@ -142,9 +142,12 @@ def read(folder: Path) -> dict[str, Any]:
     Raises BackupError, which says what is missing or damaged.
     """
     content = _read_manifest(folder)
-    for row in content["files"]:
-        wanted = SavedFile(**row)
-        parts = PurePosixPath(wanted.name)
+    try:
+        files = [SavedFile(**row) for row in content["files"]]
+        places = [PurePosixPath(wanted.name) for wanted in files]
+    except (LookupError, TypeError) as error:
+        raise _damaged(folder, f"{MANIFEST} cannot be read") from error
+    for wanted, parts in zip(files, places, strict=True):
         if parts.is_absolute() or ".." in parts.parts:
             raise _damaged(folder, f"it names {wanted.name!r}, which is outside")
         try:
@@ -154,6 +157,13 @@ def read(folder: Path) -> dict[str, Any]:
         if found != wanted:
             raise _damaged(folder, f"{wanted.name} is not as it was written")
     return content
+
+
+def names(content: Mapping[str, Any], within: str = "") -> list[str]:
+    """Files of a manifest in one of its folders, by their names in that; whatever else lies there is no part
+    of the backup."""
+    begin = f"{within}/" if within else ""
+    return [row["name"].removeprefix(begin) for row in content["files"] if row["name"].startswith(begin)]
 
 
 def digest(folder: Path, name: str) -> SavedFile:
@@ -187,7 +197,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         version, said = content["format"], content.pop("digest")
     except FileNotFoundError:
         raise BackupError(f"{folder} has no {MANIFEST}: it is no backup, take another") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder, f"{MANIFEST} cannot be read") from error
     if version != FORMAT:
         raise BackupError(
@@ -197,6 +207,29 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if said != _digest_of(content):
         raise _damaged(folder, f"{MANIFEST} is not as it was written")
     return dict(content)
+
+
+def require_whole(folder: Path, content: Mapping[str, Any]) -> None:
+    """Raise BackupError where a manifest lacks what a restore asks for, though its digest is right."""
+    if not _is_whole(content):
+        raise _damaged(folder, f"{MANIFEST} lacks something")
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    try:
+        rows, store = [SavedFile(**row) for row in content["files"]], content["store"]
+        texts = [content["launchday"], content["ended"], store["schema"], *(row.name for row in rows)]
+        counts = [store["rows"]["accounts"], *store["rows"].values()]
+        analytics = content["analytics"]
+        counts += [] if analytics is None else [analytics["files"]]
+        return (
+            all(isinstance(text, str) for text in texts)
+            and all(isinstance(count, int) for count in counts)
+            and isinstance(content["bus"], dict)
+            and {STORE, CHANGES, REJECTED} <= {row.name for row in rows}
+        )
+    except (LookupError, TypeError, AttributeError):
+        return False
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

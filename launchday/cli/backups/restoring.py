@@ -67,6 +67,7 @@ async def restore(
     """
     content = manifest.read(backup)
     _refuse_newer(content)
+    manifest.require_whole(backup, content)
     progress(f"{backup}: {len(content['files']):,} files, all as they were written {content['ended']}")
     settings = target.settings
     lake = settings.state_dir / LAKE
@@ -87,7 +88,8 @@ async def restore(
         try:
             beside = None
             if content["analytics"] is not None:
-                beside = await asyncio.to_thread(lake_copy.prepare, backup / manifest.ANALYTICS, lake)
+                saved = manifest.names(content, manifest.ANALYTICS)
+                beside = await asyncio.to_thread(lake_copy.prepare, backup / manifest.ANALYTICS, saved, lake)
                 progress(f"analytics: {content['analytics']['files']:,} files")
             await store_copy.bring_back(
                 settings.store_url,
@@ -105,7 +107,8 @@ async def restore(
                 done = await store_copy.finish(store, clock.wall())
                 if beside is not None:
                     lake_copy.put(beside, lake)
-                _put_policies(backup, settings)
+                if manifest.POLICIES in manifest.names(content):
+                    _put_policies(backup, settings)
                 # Last, for nothing brings back what was in them.
                 cleared = sum([await cache_copy.clear(cache) for cache in caches])
                 rejected = [row["changes"] for row in cache_copy.read_written(backup).rejected]
@@ -135,11 +138,12 @@ async def restore(
 
 
 def _refuse_newer(content: dict[str, Any]) -> None:
-    theirs, ours = content["store"]["schema"], HEAD
+    store, ours = content.get("store"), HEAD
+    theirs = str(store.get("schema")) if isinstance(store, dict) else ""
     if _number(theirs) > _number(ours):
         raise BackupError(
             f"the backup's schema is {theirs} and this release knows it to {ours}: restore it with the "
-            f"release that made it (pip install launchday=={content['launchday']})"
+            f"release that made it (pip install launchday=={content.get('launchday', '…')})"
         )
 
 
@@ -171,6 +175,8 @@ async def _look(
         lake_copy.take_back(lake)
         await store_copy.undo(store)
         state = await store_copy.look(store)
+    else:
+        lake_copy.settle(lake)
     return state
 
 
@@ -221,7 +227,7 @@ async def _apply_batch(
 def _put_policies(backup: Path, settings: Settings) -> None:
     """What operators had set for the fleet, unless this fleet has something else."""
     source, place = backup / manifest.POLICIES, settings.state_dir / FLEET / manifest.POLICIES
-    if source.is_file() and not place.exists():
+    if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         folders.write_whole(place, source.read_bytes(), manifest.FILE_MODE)
 

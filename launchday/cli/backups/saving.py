@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 import launchday
 from launchday.cli.backups import bus_positions, cache_copy, lake_copy, manifest, store_copy
 from launchday.cli.backups.bus_positions import End, Place
@@ -120,7 +122,10 @@ class _Bus:
         until = clock.monotonic() + wait_s
         async with store_copy.opened(settings.store_url) as connection:
             while True:
-                rows = await connection.fetch(_OFFSETS, CONSUMER_NAME)
+                try:
+                    rows = await connection.fetch(_OFFSETS, CONSUMER_NAME)
+                except asyncpg.UndefinedTableError:
+                    raise store_copy.no_schema() from None
                 read = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
                 left = bus_positions.unread(self._ends, read, rewards)
                 of_lake = lake_copy.offsets(lake)

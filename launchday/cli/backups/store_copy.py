@@ -167,12 +167,17 @@ async def _said_of(connection: asyncpg.Connection) -> dict[str, Any]:
     try:
         schema = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
-        raise BackupError("the store has no schema of launchday's: is it the right one?") from None
+        raise no_schema() from None
     offsets = await connection.fetch(
         "SELECT consumer, topic, partition, next_offset, topic_id::text AS log FROM consumer_offsets"
         " ORDER BY 1, 2, 3"
     )
     return {"schema": schema, "rows": await counts(connection), "offsets": [dict(row) for row in offsets]}
+
+
+def no_schema() -> BackupError:
+    """The error of a store that is not ours, or never was used."""
+    return BackupError(f"the store has no schema of launchday's: is {env_name('store_url')} the right one?")
 
 
 async def counts(connection: asyncpg.Connection) -> dict[str, int]:
@@ -205,7 +210,9 @@ async def look(connection: asyncpg.Connection) -> StoreState:
     return StoreState(
         names=tuple(row["name"] for row in found if row["place"] == "public"),
         elsewhere=tuple(
-            f"{row['place']}.{row['name']}" for row in found if row["place"] not in ("public", ASIDE)
+            f"{row['place']}.{row['name']}"
+            for row in found
+            if row["place"] != "public" and not (guarded and row["place"] == ASIDE)
         ),
         is_guarded=guarded,
         others=tuple(row["who"] for row in await connection.fetch(_OTHERS)),
@@ -232,7 +239,7 @@ async def bring_back(url: str, connected: Any, dump: Path, backup: str, *, move_
         backup: names it in the guard.
         move_aside: whether there is something in the store.
     """
-    quoted = backup.replace("'", "''")
+    quoted = backup.encode(errors="replace").decode().replace("'", "''")
     begin = "BEGIN;\n" + (_ASIDE if move_aside else "")
     end = f"\nCREATE TABLE public.{GUARD} AS SELECT '{quoted}'::text AS backup, now() AS began_at;\nCOMMIT;\n"
     with postgres_tools.environment(url, connected) as env:

@@ -199,6 +199,12 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda folder: change(folder, files=[{"name": "../x", "bytes": 1, "sha256": ""}]),
         "which is outside",
     ),
+    "a manifest of brackets": (
+        lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
+        "manifest.json cannot be read",
+    ),
+    "files of another shape": (lambda folder: change(folder, files=[{"name": "x"}]), "cannot be read"),
+    "no word of the store": (lambda folder: change(folder, store=None), "manifest.json lacks something"),
     "another form": (lambda folder: change(folder, format=2), r"pip install launchday==0\.1\.0"),
     "a newer schema": (
         lambda folder: change(folder, store={"schema": "r9999_later"}),
@@ -226,3 +232,24 @@ async def test_a_dump_that_breaks_off_changes_nothing(saved: Saved, empty: Setti
     with pytest.raises(BackupError, match="the store cannot be restored"):
         await store_copy.bring_back(empty.store_url, None, dump, "it's", move_aside=False)
     assert await rows(empty, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+async def test_only_what_the_manifest_names_comes_back(saved: Saved, empty: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "it's \udcff"
+    shutil.copytree(saved.folder, folder)
+    extra = folder / "analytics" / "day=2020-01-01" / "kind=kill" / "part-000000000001.parquet"
+    extra.parent.mkdir(parents=True)
+    extra.write_bytes(b"of somebody else")
+    done = await bring_back(saved, empty, folder=folder)
+    lake = empty.state_dir / "analytics"
+    assert len([*lake.rglob("*.parquet")]) == done["analytics_files"]
+    assert await rows(empty, "SELECT count(*) FROM accounts") == [(1,)]
+
+
+async def test_a_schema_of_somebody_else_of_the_name_that_we_use_is_left_alone(
+    saved: Saved, empty: Settings
+) -> None:
+    await execute(empty.store_url, "CREATE SCHEMA launchday_replaced CREATE TABLE theirs (a int)")
+    with pytest.raises(BackupError, match=r"launchday_replaced\.theirs outside"):
+        await bring_back(saved, empty)
+    assert await rows(empty, "SELECT count(*) FROM launchday_replaced.theirs") == [(0,)]

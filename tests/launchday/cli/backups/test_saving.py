@@ -61,6 +61,25 @@ async def test_a_folder_may_have_any_name_and_nothing_is_overwritten(saved: Save
     assert names(tmp_path) == [HOSTILE]
 
 
+def test_a_folder_may_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "backups").symlink_to(tmp_path / "disk")
+    with manifest.new_folder(tmp_path / "backups" / "first") as (written, _):
+        manifest.write_manifest(written, {})
+    assert names(tmp_path / "disk") == ["first"]
+
+
+async def test_a_store_that_was_never_ours_and_a_cache_without_an_address_are_said_in_one_line(
+    saved: Saved, empty: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(BackupError, match="has no schema of launchday's"):
+        await backup(empty, tmp_path / "backup")
+    with pytest.raises(BackupError, match="'there' is no cache: an address"):
+        async with cache_copy.opened("there"):
+            pass
+    assert not (tmp_path / "backup").exists()
+
+
 async def test_one_that_was_killed_leaves_nothing_that_looks_whole(saved: Saved, tmp_path: Path) -> None:
     folder, told = tmp_path / "backup", list[str]()
     killed = manifest.new_folder(folder)
