@@ -553,6 +553,7 @@ def rotation(seconds: Seconds = 20.0, as_json: AsJson = False) -> None:
 @app.command(name="all")
 def run_all(as_json: AsJson = False) -> None:
     """Run every benchmark with its defaults, the tick in three layouts."""
+    from loadtest.bench.engines import engines as engines_bench
     from loadtest.bench.environments.harness import run_part
     from loadtest.bench.fuzz import fuzz as fuzz_bench
     from loadtest.bench.matchmaker import rules as rules_bench
@@ -566,6 +567,7 @@ def run_all(as_json: AsJson = False) -> None:
     _print_lines(rule_sets_bench.run, as_json)
     _print_lines(properties_bench.run, as_json)
     _print_lines(lambda: fuzz_bench.run(FUZZ_S), as_json)
+    _print_lines(lambda: engines_bench.run(Options()), as_json)
     _print_cases(run_part(None, Options()), as_json)
 
 
