@@ -197,4 +197,5 @@ def _shown(name: str, value: object) -> str:
         return "(set)" if value.get_secret_value() else _EMPTY_SECRETS.get(name, "(made up at each start)")
     if name == "kafka_token_command" and str(value).strip():
         return f"{str(value).split()[0]} …"  # a client's secret is often one of its words
-    return without_secrets(value) if isinstance(value, str) and "://" in value else str(value)
+    is_address = name == "kafka_bootstrap" or "://" in str(value)
+    return without_secrets(str(value)) if is_address else str(value)

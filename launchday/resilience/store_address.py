@@ -37,6 +37,7 @@ WRITABLE = ("read-write", "primary")
 
 _TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
 _LOST_STATEMENT = re.compile(r'prepared statement "[^"]*" (does not exist|already exists)')
+_LOGIN = re.compile(r"([^\s,/@:]*):[^,/@]*@")  # in an address without a scheme
 _SECRET = re.compile(r"(?i)\b(\w*password\w*)=[^&\s]*")
 
 _newest_timeline: dict[str, int] = {}  # of the hosts of an address, as far as this process has seen
@@ -85,12 +86,15 @@ def without_secrets(url: str) -> str:
     user, at, place = parts.netloc.rpartition("@")
     if at and ":" in user:
         url = url.replace(f"{user}@{place}", f"{user.partition(':')[0]}:…@{place}", 1)
+    elif not parts.netloc:
+        url = _LOGIN.sub(r"\1:…@", url)
     return _SECRET.sub(r"\1=…", url)
 
 
 def explained(error: BaseException) -> str:
     """What asyncpg raised, in one line, and what to set where it is a pooler that was not told of."""
-    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    silence = "no answer" if isinstance(error, TimeoutError) else ""
+    said = f"{type(error).__name__}: {' '.join(str(error).split()) or silence}"
     if _LOST_STATEMENT.search(said):  # asyncpg's own hint, a paragraph, is for programmers
         said = said.partition(" HINT:")[0]
         return f"{said}: a pooler in transaction mode is in between: {POOLER_REMEDY}"

@@ -44,11 +44,17 @@ def offsets_of(content: Mapping[str, Any]) -> dict[tuple[str, int], int]:
 def save(lake: Path, target: Path) -> dict[str, Any] | None:
     """Copy a folder of Parquet files; returns what the manifest of the backup says of it.
 
-    None where there is none. Raises OSError, and BackupError where files go faster than they are copied.
+    None where nothing was written yet. Raises OSError, and BackupError where files go faster than they are
+    copied, or cannot be told from those of no commit.
     """
     for _ in range(TRIES):
         content = read_manifest(lake / MANIFEST)
         if content is None:
+            if os.path.lexists(lake / MANIFEST) or any(lake.glob("day=*/kind=*/part-*.parquet")):
+                raise BackupError(
+                    f"{lake / MANIFEST} cannot be read, and without it nobody knows what analytics has "
+                    f"written: run this as its user, or move {lake} away"
+                )
             return None
         shutil.rmtree(target, ignore_errors=True)
         try:

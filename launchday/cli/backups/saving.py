@@ -68,8 +68,11 @@ async def save(source: Source, target: Path, clock: Clock, progress: Progress) -
         store = await store_copy.save(settings.store_url, folder)
         progress(f"store: {store['rows']['accounts']:,} accounts, schema {store['schema']}")
         analytics = await asyncio.to_thread(lake_copy.save, lake, folder / manifest.ANALYTICS)
-        if analytics is not None:
-            progress(f"analytics: {analytics['files']:,} files")
+        progress(
+            f"analytics: nothing in {lake}"
+            if analytics is None
+            else f"analytics: {analytics['files']:,} files"
+        )
         policies = _copy_policies(settings, folder)
         return manifest.write_manifest(
             folder,

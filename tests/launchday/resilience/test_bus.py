@@ -61,6 +61,7 @@ def test_a_game_server_gets_the_login_with_its_environment() -> None:
         ({"kafka_bootstrap": "127.0.0.1:99999"}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port,…: '127"),
         ({"kafka_bootstrap": "h:1, "}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port,…: '' is not"),
         ({"kafka_bootstrap": "kafka://a:sesame@h:1"}, "LAUNCHDAY_KAFKA_BOOTSTRAP must be host:port"),
+        ({"kafka_bootstrap": "a:sesame@h:1"}, "must be host:port,…: 'a:…@h:1' is not"),
         ({"kafka_security": "sasl_ssl"}, "LAUNCHDAY_KAFKA_USER must be"),
         ({"kafka_security": "sasl_ssl", "kafka_user": "a"}, "LAUNCHDAY_KAFKA_PASSWORD must be"),
         ({**LOGIN, "kafka_mechanism": "OAUTHBEARER"}, "LAUNCHDAY_KAFKA_TOKEN_COMMAND must be"),
@@ -100,3 +101,4 @@ def test_a_key_with_a_passphrase_asks_nobody_at_the_terminal(tmp_path: Path) -> 
 def test_a_secret_in_the_command_that_prints_tokens_is_not_shown() -> None:
     assert doctor._shown("kafka_token_command", "/bin/token --secret sesame") == "/bin/token …"
     assert doctor._shown("kafka_token_command", " ") == " "
+    assert doctor._shown("kafka_bootstrap", "h:1,a:sesame@h:2") == "h:1,a:…@h:2"

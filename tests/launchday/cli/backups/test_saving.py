@@ -192,6 +192,15 @@ def test_the_analytics_folder_is_saved_at_one_of_its_commits(tmp_path: Path) -> 
     assert lake_copy.save(tmp_path / "nowhere", tmp_path / "none") is None
 
 
+def test_an_analytics_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    lake = tmp_path / "analytics"
+    assert lake_copy.save(lake, tmp_path / "copy") is None
+    lake.mkdir()
+    (lake / "manifest.json").write_text('{"sequence": 1')
+    with pytest.raises(BackupError, match=r"manifest\.json cannot be read"):
+        lake_copy.save(lake, tmp_path / "copy")
+
+
 def test_files_that_go_meanwhile_make_it_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = Lake(tmp_path / "lake").open()
     lake.add([a_kill(1, 2)], {("t", 0): (1, uuid.uuid4())})
