@@ -137,7 +137,7 @@ def _examine_engine(part: stack.EngineRole, settings: Settings) -> dict[str, Any
     ]
     address = next(filter(None, addresses), "not running; takes a free loopback port")
     try:
-        version, problem = part.embedded.version(), ""
+        version, problem = part.embedded.version(), stack.why_not_embedded(part, settings)
     except EngineError as error:
         version, problem = "", str(error)
     return found | {

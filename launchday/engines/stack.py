@@ -53,6 +53,13 @@ EMBEDDED_ROLES = (
 APACHE_KAFKA_ROLE = EngineRole("bus", "kafka_bootstrap", ApacheKafka, "kafka")
 
 
+def why_not_embedded(part: EngineRole, settings: Settings) -> str:
+    """Why the settings of a role cannot be those of an embedded engine; "" where they can."""
+    if part.role == "bus" and settings.kafka_security != "plaintext":
+        return f"{env_name('kafka_security')} is for a Kafka of yours: set {env_name(part.setting)}"
+    return ""
+
+
 def engine_roles(settings: Settings) -> tuple[EngineRole, ...]:
     """Return the engines that these settings ask for, in the order of starting."""
     if settings.kafka_server == "apache":
@@ -132,10 +139,8 @@ class EngineStack:
                     raise EngineError(f"{problem}: start it, or correct {env_name(part.setting)}")
                 if reason := asyncio.run(unfit(part.role, given)):
                     raise EngineError(f"{without_secrets(given)}: {reason}")
-            elif part.role == "bus" and self.settings.kafka_security != "plaintext":
-                raise EngineError(
-                    f"{env_name('kafka_security')} is for a Kafka of yours: set {env_name(part.setting)}"
-                )
+            elif reason := why_not_embedded(part, self.settings):
+                raise EngineError(reason)
 
     def write_running_file(self) -> None:
         """Write what runs where into `RUNNING_FILE`, for ``launchday doctor``."""

@@ -14,6 +14,7 @@ from dedicated_server.fleet.client import mutual_tls
 from launchday.cache_address import CacheAddress
 from launchday.cli import doctor
 from launchday.clock import SystemClock
+from launchday.engines import stack
 from launchday.resilience.bus import Bus, bus_at
 from launchday.resilience.cache_login import connection_options
 from launchday.settings import Settings, SettingsError, environment
@@ -102,3 +103,10 @@ def test_a_secret_in_the_command_that_prints_tokens_is_not_shown() -> None:
     assert doctor._shown("kafka_token_command", "/bin/token --secret sesame") == "/bin/token …"
     assert doctor._shown("kafka_token_command", " ") == " "
     assert doctor._shown("kafka_bootstrap", "h:1,a:sesame@h:2") == "h:1,a:…@h:2"
+
+
+def test_security_without_an_address_is_told_before_anything_starts() -> None:
+    bus = stack.EMBEDDED_ROLES[-1]
+    assert stack.why_not_embedded(bus, Settings()) == ""
+    said = stack.why_not_embedded(bus, Settings(kafka_security="ssl"))
+    assert said == "LAUNCHDAY_KAFKA_SECURITY is for a Kafka of yours: set LAUNCHDAY_KAFKA_BOOTSTRAP"
