@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from launchday.clock import Clock
 from launchday.resilience import deadline, store_address
 from launchday.resilience.clocks.store_time import StoreTime
+from launchday.resilience.uncut import uncut
 from launchday.seasons import Seasons
 from meta_service.cache.cache import Cache
 from meta_service.store.errors import UNAVAILABLE_ERRORS
@@ -86,9 +87,7 @@ class Elsewhere:
         try:
             while True:
                 try:
-                    if self._connection is None or self._connection.is_closed():
-                        self._connection = await store_address.connect(store_url)
-                    await self.look(self._connection)
+                    await uncut(self._look_at(store_url))  # else a cancellation may be lost in redis-py
                     await self._clock.sleep(every_s())
                 except (RedisError, *UNAVAILABLE_ERRORS) as error:
                     log.debug("other regions are not heard", reason=store_address.explained(error))
@@ -100,6 +99,11 @@ class Elsewhere:
                     await self._clock.sleep(RETRY_S)
         finally:
             self._disconnect()
+
+    async def _look_at(self, store_url: str) -> None:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await store_address.connect(store_url)
+        await self.look(self._connection)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
