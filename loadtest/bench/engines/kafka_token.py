@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from launchday import startup
+
 ISSUER = "https://issuer.test"
 KEY_ID = "1"
 OPENSSL_S = 30
@@ -39,5 +41,6 @@ def base64_url(data: bytes) -> str:
 
 
 if __name__ == "__main__":
+    startup.prepare()
     file, name, seconds, meant_for = sys.argv[1:]
     print(json.dumps({"access_token": signed_token(Path(file), name, float(seconds), meant_for)}))
