@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
@@ -45,6 +46,24 @@ class TransportName(StrEnum):
 
     MMSG = "mmsg"
     ASYNCIO = "asyncio"
+
+
+@app.callback()
+def log_to_stderr(context: typer.Context) -> None:
+    """Keep what parts of ours log out of the figures on standard output."""
+    context.with_resource(_logs_on_stderr())
+
+
+@contextlib.contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    import structlog
+
+    before = structlog.get_config()
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @app.command()

@@ -13,7 +13,6 @@ import contextlib
 import gc
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import structlog
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -69,8 +67,6 @@ def run(events: int = EVENTS, rounds: int = ROUNDS) -> dict[str, Any]:
 
     Raises BenchError.
     """
-    # Standard output is for figures.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory(prefix="launchday-bench-") as name, contextlib.ExitStack() as stack:
         broker = _start(broker_kind(), Path(name), stack)
         postgres = _start(Postgres, Path(name), stack)

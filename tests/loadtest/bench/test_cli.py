@@ -13,17 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from dedicated_server.protocol.bits import take
 from dedicated_server.protocol.fields import RECORD_BITS
 from launchday.terminal import Terminal
 from loadtest.bench import cli
+from loadtest.bench.engines import engines
 from loadtest.bench.harness.rig import Rig
 from loadtest.bench.harness.run_config import MAP
 from loadtest.bench.harness.shared_state import SharedState
 from loadtest.bench.harness.statistics import print_figures
 from loadtest.bench.harness.worker import CONTEXT, Worker
+from loadtest.bench.options import Options
 from loadtest.bench.tick import transport
 from loadtest.bench.tick.scale import write_all_to_all
 from loadtest.errors import BenchError
@@ -244,6 +247,17 @@ def test_telling_everybody_everything_writes_every_record_whole() -> None:
 
 def test_the_map_is_the_default() -> None:
     assert cli.LayoutName.MAP.value == MAP.name
+
+
+def test_what_parts_log_is_not_among_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: Options) -> Iterator[dict[str, Any]]:
+        structlog.get_logger().info("events_connected")
+        yield {"bench": "engines", "passed": True}
+
+    before = structlog.get_config()
+    monkeypatch.setattr(engines, "run", run)
+    assert printed("engines") == {"bench": "engines", "passed": True}
+    assert structlog.get_config() == before
 
 
 def test_http_target_costs_more_than_bare_sockets_and_less_than_another_client() -> None:
