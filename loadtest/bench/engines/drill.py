@@ -60,6 +60,9 @@ behaviours: {{rest_s: 0.3, patience_s: 60}}
 fleet: {{regions: [west-europe], buffer: 2}}
 """
 
+LOST_WITH_BUS = ("events missed by rewards", "events missed by analytics")
+"""Lines of a flood's ledger that say what a reader missed of the bus that was destroyed."""
+
 
 def figures(options: Options) -> Iterator[dict[str, Any]]:
     """Do the drill; yield its line. Raises BenchError where a step fails."""
@@ -107,7 +110,10 @@ def _drill(place: Path, options: Options) -> dict[str, Any]:
         verdict, played = asyncio.run(_judged(second.settings["STORE_URL"], operations, window))
         flooded = second.run("flood", str(again), "--running", "--json", "--report", str(place / "2.html"))
         later, _ = asyncio.run(_judged(second.settings["STORE_URL"], operations, window))
-    balanced = bool(flooded["ledger"]["balanced"])
+    off = {line["name"]: line["difference"] for line in flooded["ledger"]["lines"] if not line["balanced"]}
+    # The bus was destroyed as well, and its readers say what they had not read of it.
+    went_with_bus = sum(off.pop(name, 0) for name in LOST_WITH_BUS)
+    balanced = not off
     half = sum(verdict.half.values()) + sum(later.half.values())
     return {
         "bench": "engines",
@@ -127,6 +133,8 @@ def _drill(place: Path, options: Options) -> dict[str, Any]:
         "unread": said["bus"].get("unread"),
         "leases_ended": done["leases_ended"],
         "balanced": balanced,
+        "unbalanced": off,
+        "missed_of_lost_bus": went_with_bus,
         "backup_s": round(_seconds(said["began"], said["ended"]), 2),
         "restore_s": round(restore_s, 2),
         "back_after_s": round(up_s, 1),
