@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from launchday.clock import Clock
 from launchday.resilience.cache_client import is_cluster
-from launchday.resilience.uncut import uncut
+from launchday.resilience.uncut import take_turns
 from meta_service.cache import keys, packed, partitions, scripts
 from meta_service.cache.cache import Cache
 from meta_service.cache.keys import Partition
@@ -81,18 +81,16 @@ class EpochWatch:
 
     async def run(self) -> None:
         """Look once a second, for ever; cancel it to stop."""
-        while True:
-            try:
-                await uncut(self.look())
-            except (RedisError, OSError, StoreUnavailableError) as error:
-                log.debug("epoch not known", reason=repr(error))
-            except PartitionsError as other:
-                log.error("another cache than at the start", reason=str(other))
-                if self._on_other is not None:
-                    self._on_other(other)
-            except Exception:  # one failed look must not end the others
-                log.exception("epoch not known")
-            await self._clock.sleep(LOOK_S)
+        away = (RedisError, OSError, StoreUnavailableError)
+        await take_turns(self._turn, LOOK_S, self._clock, what="epochs", away=away)
+
+    async def _turn(self) -> None:
+        try:
+            await self.look()
+        except PartitionsError as other:
+            log.error("another cache than at the start", reason=str(other))
+            if self._on_other is not None:
+                self._on_other(other)
 
     async def look(self) -> None:
         """See whether every partition is still the same.

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import asyncpg
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
 from launchday.resilience import deadline, store_address
 from launchday.resilience.clocks.store_time import StoreTime
-from launchday.resilience.uncut import uncut
+from launchday.resilience.uncut import take_turns
 from launchday.seasons import Seasons
 from meta_service.cache.cache import Cache
 from meta_service.store.errors import UNAVAILABLE_ERRORS
@@ -28,8 +27,6 @@ from meta_service.writebehind.shown_values import ShownValues
 
 LOOK_S = 4.0  # for one look, the connection included
 RETRY_S = 1.0
-
-log = structlog.get_logger()
 
 
 class Elsewhere:
@@ -79,31 +76,31 @@ class Elsewhere:
             async with deadline.within(self._clock, LOOK_S):
                 await self._replicator.show_records(connection, self._clock.wall())
 
-    async def run(self, store_url: str, every_s: Callable[[], float]) -> None:
+    async def run(self, store_url: str, every_s: float) -> None:
         """Look again and again over a connection of its own, for ever; cancel it to stop.
 
         Outages of the cache and of the store are waited out.
         """
+        away = (RedisError, *UNAVAILABLE_ERRORS)
         try:
-            while True:
-                try:
-                    await uncut(self._look_at(store_url))  # else a cancellation may be lost in redis-py
-                    await self._clock.sleep(every_s())
-                except (RedisError, *UNAVAILABLE_ERRORS) as error:
-                    log.debug("other regions are not heard", reason=store_address.explained(error))
-                    self._disconnect()
-                    await self._clock.sleep(RETRY_S)
-                except Exception:  # one failed look must not end the others
-                    log.exception("other regions are not heard")
-                    self._disconnect()
-                    await self._clock.sleep(RETRY_S)
+            await take_turns(
+                lambda: self._look_at(store_url),
+                every_s,
+                self._clock,
+                what="looks at other regions",
+                away=away,
+            )
         finally:
             self._disconnect()
 
     async def _look_at(self, store_url: str) -> None:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await store_address.connect(store_url)
-        await self.look(self._connection)
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await store_address.connect(store_url)
+            await self.look(self._connection)
+        except Exception:
+            self._disconnect()
+            raise
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from launchday.resilience.uncut import uncut
+from launchday.resilience.uncut import take_turns
 from meta_service.cache.cache import Cache
 from meta_service.domain.blocks import Blocks
 from meta_service.domain.erasure import Erasures
@@ -19,8 +18,6 @@ from meta_service.store.store import Store
 
 LOOK_S = 1.0
 ANSWER_S = 60.0  # for one statement: who has played for years has a hundred thousand rows
-
-log = structlog.get_logger()
 
 
 class LeftErasures:
@@ -42,14 +39,11 @@ class LeftErasures:
     async def run(self) -> None:
         """Go on with them, for ever; cancel it to stop. Outages are waited out."""
         try:
-            while True:
-                try:
-                    await uncut(self.go_on())
-                except (RedisError, OSError, StoreUnavailableError) as error:
-                    log.debug("deletions wait", reason=repr(error))
-                except Exception:  # one failed turn must not end the others
-                    log.exception("deletions not finished")
-                await self._clock.sleep(LOOK_S)
+            await take_turns(
+                *(self.go_on, LOOK_S, self._clock),
+                what="deletions",
+                away=(RedisError, OSError, StoreUnavailableError),
+            )
         finally:
             await self._store.close()
 

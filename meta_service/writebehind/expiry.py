@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from launchday.resilience.uncut import uncut
+from launchday.resilience.uncut import take_turns
 from meta_service.cache import packed, scripts
 from meta_service.cache.cache import Cache
 from meta_service.cache.leases import Leases
@@ -36,14 +36,12 @@ class PlayerExpiry:
 
     async def run(self) -> None:
         """Do both once a second, for ever; cancel it to stop. An outage of the cache is waited out."""
-        while True:
-            try:
-                await uncut(self._turn())
-            except (RedisError, OSError) as error:
-                log.warning("leases wait for the cache", reason=repr(error))
-            except Exception:  # one failed turn must not end the others
-                log.exception("leases not ended")
-            await self._clock.sleep(INTERVAL_S)
+        await take_turns(
+            *(self._turn, INTERVAL_S, self._clock),
+            what="ends of leases",
+            away=(RedisError, OSError),
+            tell=log.warning,
+        )
 
     async def _turn(self) -> None:
         await self._leases.expire(self._clock.now())

@@ -111,7 +111,7 @@ class WriteBehind:
             loop.create_task(erasures.run(), name="finish deletions"),
         ]
         if self._cache.region:
-            looking = self._elsewhere.run(self._store_url, lambda: MAINTENANCE_INTERVAL_S)
+            looking = self._elsewhere.run(self._store_url, MAINTENANCE_INTERVAL_S)
             beside.append(loop.create_task(looking, name="look elsewhere"))
         try:
             await self._work(stop)
