@@ -197,9 +197,22 @@ async def send_packed(redis: Redis, commands: Sequence[tuple[str, bytes]]) -> li
         return await redis.ask(calls)
 
 
-async def script_load(redis: Redis, text: str) -> None:
-    """Give a script to every node that may be asked to run it."""
-    await redis.script_load(text)
+async def run_script(redis: Redis, text: str, commands: Sequence[tuple[str, bytes]]) -> list[Any]:
+    """Send commands that run one script, as `send_packed` does; nodes that lack it are given it first.
+
+    Args:
+        redis: as of `send_packed`.
+        text: the script.
+        commands: (key, packed EVALSHA) each.
+    """
+    answers = await send_packed(redis, commands)
+    lacking = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if lacking:  # a new cache, one that took over, or scripts flushed
+        await redis.script_load(text)
+        again = await send_packed(redis, [commands[at] for at in lacking])
+        for at, answer in zip(lacking, again, strict=True):
+            answers[at] = answer
+    return answers
 
 
 async def each_primary(redis: Redis) -> list[Redis]:

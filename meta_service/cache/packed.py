@@ -35,7 +35,11 @@ async def ask(redis: Redis, commands: Sequence[Command]) -> list[Any]:
 
     Raises redis-py's errors: where a connection fails, or the first one of the server once all were answered.
     """
-    answers = await send_packed(redis, commands)
+    return checked(await send_packed(redis, commands))
+
+
+def checked(answers: list[Any]) -> list[Any]:
+    """The answers, where none is an error; raises the first one that is."""
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

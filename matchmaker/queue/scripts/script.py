@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from launchday.clock import Clock
-from launchday.resilience.cache_client import script_load, send_packed
+from launchday.resilience.cache_client import run_script
 from launchday.resilience.packed import Argument, begin, pack, pack_names
 from matchmaker.errors import LeaseLostError, MatchmakerError
 
@@ -143,14 +143,7 @@ class Script:
         )
 
     async def _send(self, commands: Sequence[bytes]) -> list[Any]:
-        answers = await send_packed(self._cache, [(TAG, command) for command in commands])
-        lost = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if lost:  # a new cache, or one that took over
-            await script_load(self._cache, self._text)
-            again = await send_packed(self._cache, [(TAG, commands[place]) for place in lost])
-            for place, answer in zip(lost, again, strict=True):
-                answers[place] = answer
-        return answers
+        return await run_script(self._cache, self._text, [(TAG, command) for command in commands])
 
     def _remember(self, lacking: Iterable[bytes]) -> list[str]:
         """The keys that a call lacks; those of modes are named always from now on."""

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
-from launchday.resilience.cache_client import script_load, send_packed
+from launchday.resilience.cache_client import run_script
 from launchday.resilience.packed import Argument, begin, pack
 from meta_service.cache import packed
 from meta_service.cache.keys import Keys, Partition
@@ -62,17 +61,10 @@ class ManyScript:
         )
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        answers = await self._send(commands)
-        if any(isinstance(answer, NoScriptError) for answer in answers):  # a new cache, or scripts flushed
-            await script_load(self._redis, self._text)
-            answers = await self._send(commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return packed.checked(await self._send(commands))
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        return await send_packed(self._redis, commands)
+        return await run_script(self._redis, self._text, commands)
 
 
 def player_hash(partition: Partition, player_id: int) -> tuple[str, ...]:
