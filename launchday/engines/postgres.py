@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -139,6 +140,10 @@ class Postgres(EmbeddedServer):
         """Make the files of a new cluster in a folder that is not there yet. Raises EngineError."""
         argv = [str(self.program().parent / "initdb"), "-D", str(folder), "-U", USER]
         argv += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-c", SHARED_MEMORY]
+        self.run_tool(argv)
+
+    def run_tool(self, argv: Sequence[str]) -> None:
+        """Run a program of PostgreSQL's that makes files, as whoever the server runs. Raises EngineError."""
         with self.log.open("ab") as output:
             said_before = output.tell()
             made = subprocess.run(
@@ -150,16 +155,16 @@ class Postgres(EmbeddedServer):
                 cwd=self.folder,
             )
         if made.returncode != 0:
-            raise EngineError(self._why_not_made(made.returncode, said_before))
+            raise EngineError(self._why_not_made(Path(argv[0]).name, made.returncode, said_before))
 
-    def _why_not_made(self, code: int, said_before: int) -> str:
+    def _why_not_made(self, tool: str, code: int, said_before: int) -> str:
         cause = why_ended(self.log, said_before)
         if (nameless := NO_NAME.search(cause)) is not None:
             return (
                 f"PostgreSQL needs a name for user {nameless[1]}: add a line to /etc/passwd, or set "
                 "LAUNCHDAY_STORE_URL to the address of your own server"
             )
-        return f"initdb failed with code {code}: {cause} (log: {self.log})"
+        return f"{tool} failed with code {code}: {cause} (log: {self.log})"
 
 
 def remove_foreign_lock(folder: Path) -> None:

@@ -64,7 +64,7 @@ async def unfit(role: str, address: str) -> str | None:
     from launchday.resilience import cache_checks
 
     try:
-        await cache_checks.require_at(address, PROBE_S)
+        cache_checks.fit(await cache_checks.faults_at(address, PROBE_S))
     except cache_checks.UnfitCacheError as error:
         return str(error)
     except (RedisError, OSError):

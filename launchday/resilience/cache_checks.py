@@ -201,13 +201,11 @@ async def cache_faults(redis: Redis) -> list[Fault]:
     return list(dict.fromkeys(found))  # each once, however many nodes have it
 
 
-async def require(redis: Redis) -> list[Fault]:
+def fit(faults: list[Fault]) -> list[Fault]:
     """Return the faults of a cache with which a service may start.
 
-    Raises:
-        UnfitCacheError: it must not; and redis-py's errors when the cache does not answer.
+    Raises UnfitCacheError where it must not.
     """
-    faults = await cache_faults(redis)
     for fault in faults:
         if fault.refuse:
             raise UnfitCacheError(str(fault))
@@ -231,15 +229,6 @@ async def faults_at(url: str, answer_s: float = 2.0) -> list[Fault]:
             if fault := await why_not(CacheAddress.of(url), error):
                 return [fault]
             raise
-
-
-async def require_at(url: str, answer_s: float = 2.0) -> list[Fault]:
-    """As `require`, of the cache at an address; raises what `faults_at` does, and UnfitCacheError."""
-    faults = await faults_at(url, answer_s)
-    for fault in faults:
-        if fault.refuse:
-            raise UnfitCacheError(str(fault))
-    return faults
 
 
 def _faults_of_address(info: Mapping[str, Any], place: Mapping[str, Any], cluster: bool) -> list[Fault]:

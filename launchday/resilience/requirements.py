@@ -6,7 +6,13 @@ docs/operating.md shows it. So what is checked, what is documented and what is n
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +54,17 @@ class Requirement:
     def fault(self, text: str, **known: object) -> Fault:
         """What is said where it is not met: ``text`` says how it is, ``known`` fills the remedy."""
         return Fault(self.refuse, text, self.remedy.format(**known))
+
+
+def enforce(faults: Iterable[Fault]) -> None:
+    """Warn of what is wrong with an engine, or end this process with a line for each thing with which it must
+    not start. Raises SystemExit.
+    """
+    refused = []
+    for fault in faults:
+        if fault.refuse:
+            refused.append(f"error: {fault}")
+        else:
+            log.warning(fault.text, remedy=fault.remedy)
+    if refused:
+        sys.exit("\n".join(refused))

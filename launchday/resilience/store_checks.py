@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 
 from launchday.resilience import store_address
-from launchday.resilience.requirements import Fault, Requirement
+from launchday.resilience.requirements import Fault, Requirement, enforce
 
 if TYPE_CHECKING:
     import asyncpg
@@ -300,11 +300,7 @@ def check_store(settings: Settings, now_s: float) -> None:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         log.warning("the store does not answer yet: it is not checked", reason=store_address.explained(error))
         return
-    for fault in faults:
-        if not fault.refuse:
-            log.warning(fault.text, remedy=fault.remedy)
-    if refused := [f"error: {fault}" for fault in faults if fault.refuse]:
-        sys.exit("\n".join(refused))
+    enforce(faults)
 
 
 def _state_faults(
