@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from launchday.resilience.bus import Bus, BusAddress, bus_at
 from launchday.resilience.bus_handshake import why_not
-from launchday.resilience.requirements import Fault, Requirement
+from launchday.resilience.requirements import Fault, Requirement, enforce
 from rewards.errors import BusUnavailableError, TopicsMissingError
 from rewards.events.kafka import MAX_BATCH_BYTES
 from rewards.events.kafka_clients import answered, close
@@ -202,10 +201,7 @@ def check_bus(bus: Bus, prefix: str, program: str, topics: Sequence[Topic]) -> N
             "Kafka does not answer yet: whether it fits is not known", reason=str(away) or "it is too slow"
         )
         return
-    if refusals := [fault for fault in faults if fault.refuse]:
-        sys.exit("\n".join(f"error: {fault}" for fault in refusals))
-    for fault in faults:
-        log.warning(fault.text, remedy=fault.remedy)
+    enforce(faults)
 
 
 async def _prepare(bus: Bus, prefix: str, program: str, topics: Sequence[Topic]) -> list[Fault]:

@@ -268,8 +268,7 @@ FUNCTIONS_AND_CLASSES = {
         "UnfitCacheError",
         "cache_faults",
         "faults_at",
-        "require",
-        "require_at",
+        "fit",
     },
     "launchday.resilience.cache_client": {
         "BoundedRedis",
@@ -280,7 +279,7 @@ FUNCTIONS_AND_CLASSES = {
         "each_primary",
         "is_cluster",
         "node_of",
-        "script_load",
+        "run_script",
         "send_packed",
     },
     "launchday.resilience.cache_cluster": {"ClusterRedis", "ClusterView", "Node"},
@@ -344,7 +343,7 @@ FUNCTIONS_AND_CLASSES = {
         "Stamp",
         "count_request",
     },
-    "launchday.resilience.requirements": {"Fault", "Requirement"},
+    "launchday.resilience.requirements": {"Fault", "Requirement", "enforce"},
     "launchday.resilience.retry": {"Backoff", "CircuitBreaker", "RetryBudget", "retry_after_s"},
     "launchday.resilience.sockets": {"harden", "redis_client", "redis_options"},
     "launchday.service": {
@@ -367,7 +366,7 @@ FUNCTIONS_AND_CLASSES = {
     },
     "launchday.resilience.store_checks": {"check_store", "connections_of", "refusal", "store_faults"},
     "launchday.resilience.store_connections": {"Connections"},
-    "launchday.resilience.uncut": {"uncut"},
+    "launchday.resilience.uncut": {"take_turns", "uncut"},
     "launchday.startup": {
         "Descriptors",
         "descriptors",

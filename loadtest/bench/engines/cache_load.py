@@ -10,10 +10,6 @@ the newest.
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,41 +19,31 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import asyncpg
-from pydantic import SecretStr
 
-from launchday import child_processes
-from launchday.engines import Postgres, free_port
-from launchday.identity import signer_of
-from launchday.settings import Settings, environment
+from launchday.engines import Postgres
 from loadtest.bench.engines.measuring import Audit
+from loadtest.bench.engines.meta_services import (
+    CRATE,
+    REPEAT_S,
+    SKINS,
+    all_stored,
+    meta_services,
+    prepare_store,
+)
+from loadtest.bench.harness.store_books import WALLETS_OFF
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaUnavailableError, PlayerCommit, Session
-from meta_service.store import catalogue, schema
-from meta_service.store.catalogue import Item
 
 T = TypeVar("T")
 
-SERVICES = ("meta_service", "meta_service.writebehind")
 PLAYERS = 48
 COINS = 10**9
 LEASE_S = 600.0
 REGION = "west-europe"
 SERVER = "bench-server"
-SKINS = ("recruit", "scout")
-CRATE = Item(
-    item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, max_owned=10**9
-)
-START_S = 40.0
 SETTLE_S = 30.0
-REPEAT_S = 0.05
 GIVE_UP_S = 30.0  # a request that is not answered for so long has failed
 
-_UNBALANCED = """
-SELECT count(*) FROM (
-    SELECT account AS player_id, currency, sum(amount) AS balance FROM ledger WHERE account > 0 GROUP BY 1, 2
-) AS booked FULL JOIN wallets USING (player_id, currency)
-WHERE booked.balance IS DISTINCT FROM wallets.balance
-"""
 _BOOKED = "SELECT transfer_id::text, count(*) FROM ledger WHERE account > 0 GROUP BY 1"
 _PLAYED = "SELECT match_id::text, count(*) FROM match_history WHERE outcome = 'committed' GROUP BY 1"
 _LOADOUTS = "SELECT player_id, skin, version FROM loadouts"
@@ -106,13 +92,13 @@ class CacheLoad:
 
     async def audit(self, acknowledged: Sequence[int]) -> Audit:
         """Compare what was acknowledged with the store, once write-behind has stored all of it."""
-        settled = await self._settle()
+        settled = await all_stored(self.client, SETTLE_S)
         store = await asyncpg.connect(self.store_url)
         try:
             booked = {str(row[0]): int(row[1]) for row in await store.fetch(_BOOKED)}
             played = {str(row[0]): int(row[1]) for row in await store.fetch(_PLAYED)}
             stored = {int(row[0]): (str(row[1]), int(row[2])) for row in await store.fetch(_LOADOUTS)}
-            unbalanced = await store.fetchval(_UNBALANCED)
+            unbalanced = await store.fetchval(WALLETS_OFF)
         finally:
             await store.close()
         known = set(acknowledged)
@@ -168,20 +154,6 @@ class CacheLoad:
                     raise
                 await asyncio.sleep(REPEAT_S)
 
-    async def _settle(self) -> Any:
-        """The counters once nothing waits for the store; None where it does not come to that."""
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline:
-            try:
-                counters = await self.client.counters()
-            except MetaUnavailableError:
-                pass
-            else:
-                if not counters.writebehind_depth:
-                    return counters
-            await asyncio.sleep(0.1)
-        return None
-
 
 @asynccontextmanager
 async def services(
@@ -197,56 +169,16 @@ async def services(
 
     Raises BenchError where a service does not start.
     """
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     postgres = Postgres(folder / "postgres", folder / "postgres.log")
-    processes: list[subprocess.Popen[bytes]] = []
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         postgres.start()
-        await asyncio.to_thread(schema.migrate, postgres.address)
-        store = await asyncpg.connect(postgres.address)
-        await catalogue.put(store, [CRATE])
-        await store.close()
-        settings = Settings(
-            state_dir=folder,
-            cache_url=cache_url,
-            store_url=postgres.address,
-            kafka_bootstrap="127.0.0.1:1",  # never called: the meta service uses no broker
-            meta_port=free_port(),
-            writebehind_port=0,
-            identity_secret=SecretStr(secrets.token_hex(32)),
-            requests_per_player_s=0.0,
-            requests_per_address_s=0.0,
-            log_level="warning",
-            **(more or {}),
-        )
-        for module in SERVICES:
-            env = {**os.environ, **environment(settings)}
-            command = [sys.executable, "-m", module]
-            processes.append(child_processes.spawn(command, log=folder / f"{module}.log", env=env))
-        token = signer_of(settings, "loadtest").service_token("bench", time.time())
-        async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, retry=False) as client:
+        await prepare_store(postgres.address)
+        async with meta_services(
+            folder, cache_url=cache_url, store_url=postgres.address, **(more or {})
+        ) as client:
             load = CacheLoad(client, postgres.address)
-            await _until_it_answers(client, processes, folder)
             await load.open_accounts(players)
             yield load
     finally:
-        for process in reversed(processes):
-            child_processes.stop(process, 8.0)
         postgres.stop()
-
-
-async def _until_it_answers(
-    client: MetaClient, processes: Sequence[subprocess.Popen[bytes]], folder: Path
-) -> None:
-    deadline = time.monotonic() + START_S
-    last = ""
-    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
-        try:
-            await client.login_device("bench-first")
-        except MetaUnavailableError as error:
-            last = str(error)
-            await asyncio.sleep(0.05)
-        else:
-            return
-    words = [child_processes.last_line(folder / f"{module}.log", 0) for module in SERVICES]
-    raise BenchError(f"the services did not start: {last}; {'; '.join(filter(None, words))}")

@@ -28,6 +28,7 @@ from launchday.engines.base import free_port
 from launchday.identity import Signer, signer_of
 from launchday.settings import Settings, environment
 from loadtest.bench.engines.measuring import Audit, EngineFault
+from loadtest.bench.engines.node_faults import NodeFaults
 from loadtest.bench.engines.valkey_nodes import Cluster, Node, running
 from loadtest.errors import BenchError
 from matchmaker.client import MatchmakerClient, MatchmakerUnavailableError, NoSuchTicketError, TicketView
@@ -48,24 +49,18 @@ Inject = Callable[["QueueOnCluster"], None]
 
 
 @dataclass
-class QueueOnCluster:
+class QueueOnCluster(NodeFaults):
     """Players, and the matchmaker on a cluster; see `measuring.Subject`.
 
     Attributes:
-        cluster: the cluster.
         client: of the tickets API.
         signer: of the players' tokens.
-        inject_it: what happens.
         tickets: those that were acknowledged, by number.
         told: what each player was told first of how their ticket ended.
     """
 
-    cluster: Cluster
     client: MatchmakerClient
     signer: Signer
-    inject_it: Inject
-    killed: list[Node] = field(default_factory=list)
-    paused: list[Node] = field(default_factory=list)
     tickets: dict[int, str] = field(default_factory=dict)
     told: dict[int, TicketView] = field(default_factory=dict)
     _following: set[asyncio.Task[None]] = field(default_factory=set)
@@ -87,17 +82,6 @@ class QueueOnCluster:
         self._following.add(task)
         task.add_done_callback(self._following.discard)
         return True
-
-    async def inject(self) -> None:
-        """Let it happen."""
-        await asyncio.to_thread(self.inject_it, self)
-
-    async def heal(self) -> None:
-        """Start again what was killed; let go on what was paused."""
-        for node in self.killed:
-            node.start()
-        for node in self.paused:
-            node.resume()
 
     async def audit(self, acknowledged: Sequence[int]) -> Audit:
         """Each ticket has one end, each seat one player, and nobody was told of two matches."""
@@ -157,16 +141,12 @@ def _match(view: TicketView) -> tuple[str, str]:
 
 def kill_owner(subject: QueueOnCluster) -> None:
     """The primary of the queues dies."""
-    node = subject.owner
-    subject.killed.append(node)
-    node.kill()
+    subject.kill(subject.owner)
 
 
 def pause_owner(subject: QueueOnCluster) -> None:
     """The primary of the queues stops, and goes on after its replica was promoted."""
-    node = subject.owner
-    subject.paused.append(node)
-    node.pause()
+    subject.pause(subject.owner)
 
 
 @contextlib.asynccontextmanager
@@ -218,7 +198,7 @@ async def queue_on_cluster(inject: Inject) -> AsyncIterator[QueueOnCluster]:
                 token = signer.service_token("bench", time.time())
                 url = f"http://127.0.0.1:{settings.matchmaker_port}"
                 async with MatchmakerClient(url, token) as client:
-                    subject = QueueOnCluster(cluster, client, signer, inject)
+                    subject = QueueOnCluster(cluster, inject, client, signer)
                     await _until_assigned(subject, processes, folder)
                     yield subject
 

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from redis.crc import key_slot
 from loadtest.bench.engines import cache_checkouts
 from loadtest.bench.engines.cache_load import CacheLoad, services
 from loadtest.bench.engines.measuring import Audit, EngineFault
+from loadtest.bench.engines.node_faults import NodeFaults
 from loadtest.bench.engines.valkey_nodes import PASSWORD, USER, Cluster, Node, make_certificates, running
 from loadtest.bench.options import Options
 
@@ -35,14 +36,10 @@ Inject = Callable[["OnCluster"], None]
 
 
 @dataclass
-class OnCluster:
+class OnCluster(NodeFaults):
     """Services on a cluster; see `measuring.Subject`."""
 
-    cluster: Cluster
     load: CacheLoad
-    inject_it: Inject
-    killed: list[Node] = field(default_factory=list)
-    paused: list[Node] = field(default_factory=list)
 
     @property
     def home(self) -> Node:
@@ -53,17 +50,6 @@ class OnCluster:
         """See `CacheLoad.ask`."""
         return await self.load.ask(number)
 
-    async def inject(self) -> None:
-        """Let it happen."""
-        await asyncio.to_thread(self.inject_it, self)
-
-    async def heal(self) -> None:
-        """Start again what was killed; let go on what was paused."""
-        for node in self.killed:
-            node.start()
-        for node in self.paused:
-            node.resume()
-
     async def audit(self, acknowledged: Sequence[int]) -> Audit:
         """See `CacheLoad.audit`."""
         await asyncio.to_thread(self.cluster.settled)
@@ -72,14 +58,12 @@ class OnCluster:
 
 def kill_primary(subject: OnCluster) -> None:
     """The home primary dies."""
-    _kill(subject, subject.home)
+    subject.kill(subject.home)
 
 
 def pause_primary(subject: OnCluster) -> None:
     """The home primary stops, and goes on after its replica was promoted."""
-    node = subject.home
-    subject.paused.append(node)
-    node.pause()
+    subject.pause(subject.home)
 
 
 def kill_two(subject: OnCluster) -> None:
@@ -87,8 +71,8 @@ def kill_two(subject: OnCluster) -> None:
     home = subject.home
     other = next(node for node in subject.cluster.primaries() if node is not home)
     replica = subject.cluster.replica_of(other)
-    _kill(subject, home)
-    _kill(subject, replica)
+    subject.kill(home)
+    subject.kill(replica)
 
 
 def move_slots(subject: OnCluster) -> None:
@@ -128,7 +112,7 @@ async def on_cluster(inject: Inject, *, secured: bool = False) -> AsyncIterator[
                     "cache_certificate_key": str(files.key),
                 }
             async with services(folder, address_of(cluster), more) as load:
-                yield OnCluster(cluster, load, inject)
+                yield OnCluster(cluster, inject, load)
 
 
 def address_of(cluster: Cluster) -> str:
@@ -137,11 +121,6 @@ def address_of(cluster: Cluster) -> str:
         return cluster.address
     places = cluster.address.partition("://")[2]
     return f"rediss+cluster://{USER}:{quote(PASSWORD, safe='')}@{places}"
-
-
-def _kill(subject: OnCluster, node: Node) -> None:
-    subject.killed.append(node)
-    node.kill()
 
 
 FAULTS: Sequence[EngineFault] = (

@@ -7,16 +7,10 @@ from typing import Any
 
 import asyncpg
 
+from loadtest.bench.harness.store_books import WALLETS_OFF
 from loadtest.flood.ledger import LedgerEntry, LedgerLine
 
 _MONEY = "SELECT coalesce(sum(amount), 0)::bigint FROM ledger"
-_WALLETS = """
-SELECT count(*) FROM wallets FULL JOIN (
-    SELECT account AS player_id, currency, sum(amount)::bigint AS balance FROM ledger
-    WHERE account > 0 GROUP BY 1, 2
-) AS booked USING (player_id, currency)
-WHERE coalesce(wallets.balance, 0) <> coalesce(booked.balance, 0)
-"""
 _ITEMS = """
 SELECT count(*) FROM (SELECT * FROM inventory WHERE version > 0) AS held FULL JOIN (
     SELECT player_id, item_id, sum(quantity)::bigint AS quantity FROM item_movements GROUP BY 1, 2
@@ -88,7 +82,7 @@ async def lines_of_store(store_url: str, commits: int) -> list[LedgerLine]:
             name: int(await connection.fetchval(statement))
             for name, statement in {
                 "money": _MONEY,
-                "wallets": _WALLETS,
+                "wallets": WALLETS_OFF,
                 "items": _ITEMS,
                 "results": _RESULTS,
                 "seasons": _SEASONS,

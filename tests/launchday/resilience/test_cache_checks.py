@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from launchday.resilience import cache_checks
-from launchday.resilience.cache_checks import UnfitCacheError, cache_faults, require
+from launchday.resilience.cache_checks import UnfitCacheError, cache_faults, fit
 from launchday.resilience.sockets import redis_client
 
 
@@ -24,13 +24,13 @@ async def cache(cache_url: str) -> AsyncIterator[Redis]:
 
 
 async def test_the_embedded_cache_has_no_faults(cache: Redis) -> None:
-    assert await require(cache) == []
+    assert fit(await cache_faults(cache)) == []
 
 
 async def test_a_cache_that_evicts_is_refused(cache: Redis) -> None:
     await cache.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(UnfitCacheError, match="CONFIG SET maxmemory-policy noeviction"):
-        await require(cache)
+        fit(await cache_faults(cache))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ async def test_a_cache_that_may_lose_changes_with_its_process_is_warned_of(
     cache: Redis, name: str, value: str, says: str
 ) -> None:
     await cache.config_set(name, value)
-    [fault] = await require(cache)
+    [fault] = fit(await cache_faults(cache))
     assert not fault.refuse
     assert says in str(fault)
 

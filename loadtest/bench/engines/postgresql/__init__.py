@@ -33,18 +33,24 @@ NOTICED_S = 1.0  # until whoever promotes has noticed
 
 
 @dataclass
-class Pair:
-    """A primary and its replica, and services that know both."""
+class MoneyChanging:
+    """Services that players change money with."""
 
     load: Load
-    primary: Server
-    standby: Standby
-    pauses: bool = False
 
     async def ask(self, number: int) -> bool:
         """As in Subject."""
         await self.load.change_money(number)
         return True
+
+
+@dataclass
+class Pair(MoneyChanging):
+    """A primary and its replica, and services that know both."""
+
+    primary: Server
+    standby: Standby
+    pauses: bool = False
 
     async def inject(self) -> None:
         """The primary dies or hangs; the replica is promoted."""
@@ -71,18 +77,12 @@ class Pair:
 
 
 @dataclass
-class Pooled:
+class Pooled(MoneyChanging):
     """A server behind a pooler, and services that know the pooler."""
 
-    load: Load
     server: Server
     pooler: PgBouncer
     pauses: bool = False
-
-    async def ask(self, number: int) -> bool:
-        """As in Subject."""
-        await self.load.change_money(number)
-        return True
 
     async def inject(self) -> None:
         """The pooler hangs, or is killed and started again."""
@@ -104,16 +104,15 @@ class Pooled:
 
 
 @dataclass
-class Read:
+class Read(MoneyChanging):
     """A primary, and a replica that services read from."""
 
-    load: Load
     primary: Server
     standby: Standby
 
     async def ask(self, number: int) -> bool:
         """Change money, and read an older page of a statement, which must have its row."""
-        await self.load.change_money(number)
+        await super().ask(number)
         return await self.load.read_older(number) == 1
 
     async def inject(self) -> None:

@@ -8,47 +8,31 @@ same key until it has an answer; every eighth changes a loadout, too, which writ
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from pydantic import SecretStr
 
-from launchday import child_processes
-from launchday.engines import Valkey, free_port
-from launchday.identity import signer_of
+from launchday.engines import Valkey
 from launchday.resilience import store_address
-from launchday.settings import Settings, environment
 from loadtest.bench.engines.measuring import Audit
-from loadtest.errors import BenchError
+from loadtest.bench.engines.meta_services import (
+    CRATE,
+    REPEAT_S,
+    SKINS,
+    all_stored,
+    meta_services,
+    prepare_store,
+)
+from loadtest.bench.harness.store_books import WALLETS_OFF
 from meta_service.client import MetaClient, MetaUnavailableError, Session
-from meta_service.store import catalogue, schema
-from meta_service.store.catalogue import Item
 
-SERVICES = ("meta_service", "meta_service.writebehind")
 PLAYERS = 16
 GRANT = 100
-CRATE = Item(
-    item_id="bench-crate", kind="consumable", title="Crate", currency="coins", price=1, max_owned=10**9
-)
-SKINS = ("recruit", "scout")
-START_S = 40.0
 SETTLE_S = 20.0
-REPEAT_S = 0.05
 
-_UNBALANCED = """
-SELECT count(*) FROM (
-    SELECT account AS player_id, currency, sum(amount) AS balance FROM ledger WHERE account > 0 GROUP BY 1, 2
-) AS booked FULL JOIN wallets USING (player_id, currency)
-WHERE booked.balance IS DISTINCT FROM wallets.balance
-"""
 _ONCE = "SELECT transfer_id FROM ledger WHERE account > 0 GROUP BY transfer_id HAVING count(*) = 1"
 _BOOKED = "SELECT count(*) FROM ledger WHERE account > 0"
 _KEYS = "SELECT count(*) FROM idempotency WHERE answer IS NOT NULL"
@@ -94,28 +78,18 @@ class Load:
 
     async def audit(self, store_url: str, acknowledged: Sequence[int]) -> Audit:
         """Compare what was acknowledged with a store's ledger, once write-behind has stored all."""
-        await self._settle()
+        await all_stored(self.client, SETTLE_S)
         store = await store_address.connect(store_url, timeout_s=10.0)
         try:
             once = {str(row[0]) for row in await store.fetch(_ONCE)}
             doubled = await store.fetchval(_BOOKED) - await store.fetchval(_KEYS)
-            unbalanced = await store.fetchval(_UNBALANCED)
+            unbalanced = await store.fetchval(WALLETS_OFF)
         finally:
             store.terminate()
         lost = sum(self.transfers[number] not in once for number in acknowledged)
         counters = await self.client.counters()
         behind = counters.writebehind_depth + counters.writebehind_rejected
         return Audit(lost=lost, doubled=max(doubled, 0), balanced=not unbalanced and not behind)
-
-    async def _settle(self) -> None:
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline:
-            try:
-                if (await self.client.counters()).writebehind_depth == 0:
-                    return
-            except MetaUnavailableError:
-                pass
-            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -133,35 +107,17 @@ async def services(
     Raises BenchError where a service does not start.
     """
     valkey = Valkey(folder / "valkey", folder / "valkey.log")
-    processes: list[subprocess.Popen[bytes]] = []
     try:
         await asyncio.to_thread(valkey.start)
-        await asyncio.to_thread(schema.migrate, direct_url)
-        store = await store_address.connect(direct_url)
-        await catalogue.put(store, [CRATE])
-        store.terminate()
-        settings = Settings(
-            state_dir=folder,
+        await prepare_store(direct_url)
+        async with meta_services(
+            folder,
             cache_url=valkey.address,
             store_url=store_url,
             store_direct_url=direct_url,
             store_replica_url=replica_url,
-            kafka_bootstrap="127.0.0.1:1",  # never called: the meta service uses no broker
-            meta_port=free_port(),
-            writebehind_port=0,
-            identity_secret=SecretStr(secrets.token_hex(32)),
-            requests_per_player_s=0.0,
-            requests_per_address_s=0.0,
-            log_level="warning",
-        )
-        for module in SERVICES:
-            env = {**os.environ, **environment(settings)}
-            command = [sys.executable, "-m", module]
-            processes.append(child_processes.spawn(command, log=folder / f"{module}.log", env=env))
-        token = signer_of(settings, "loadtest").service_token("bench", time.time())
-        async with MetaClient(f"http://127.0.0.1:{settings.meta_port}", token, retry=False) as client:
+        ) as client:
             load = Load(client)
-            await _until_it_answers(load, processes)
             for number in range(PLAYERS):
                 load.players.append(await client.login_device(f"bench-device-{number}"))
                 await client.grant(
@@ -169,23 +125,7 @@ async def services(
                 )
             yield load
     finally:
-        for process in reversed(processes):
-            child_processes.stop(process, 8.0)
         valkey.stop()
-
-
-async def _until_it_answers(load: Load, processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + START_S
-    last: Exception | None = None
-    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
-        try:
-            await load.client.login_device("bench-first")
-        except MetaUnavailableError as error:
-            last = error
-            await asyncio.sleep(0.05)
-        else:
-            return
-    raise BenchError(f"the services did not start: {last}")
 
 
 async def ledger_of(url: str) -> set[str]:

@@ -58,16 +58,7 @@ class Standby(Server):
         primary = f"host=127.0.0.1 port={self._primary.port} user={USER} application_name={STANDBY}"
         argv = [str(self.program().parent / "pg_basebackup"), "-D", str(folder), "-d", primary]
         argv += ["-X", "stream", "-R", "--checkpoint=fast", "--no-sync"]
-        with self.log.open("ab") as output:
-            subprocess.run(
-                argv,
-                stdout=output,
-                stderr=output,
-                env=engine_environment(),
-                preexec_fn=become_unprivileged,
-                cwd=self.folder,
-                check=True,
-            )
+        self.run_tool(argv)
 
     async def promote(self) -> None:
         """Make it a primary; returns once it takes writes."""

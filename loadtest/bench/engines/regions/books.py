@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from loadtest.bench.engines.measuring import Audit
 from loadtest.bench.engines.regions.play import Acknowledged, Player, Side, all_players
 from loadtest.bench.engines.regions.world import Region, World
+from loadtest.bench.harness.store_books import WALLETS_OFF
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaRefusedError, MetaUnavailableError
 from meta_service.messages.players import PlayerLookup
@@ -19,13 +20,6 @@ _SUMS = """
 SELECT count(*) FROM (
     SELECT 1 FROM ledger GROUP BY transfer_id, currency HAVING sum(amount) <> 0
 ) AS odd
-"""
-_WALLETS = """
-SELECT count(*) FROM wallets FULL JOIN (
-    SELECT account AS player_id, currency, sum(amount)::bigint AS balance FROM ledger
-    WHERE account > 0 GROUP BY 1, 2
-) AS booked USING (player_id, currency)
-WHERE coalesce(wallets.balance, 0) <> coalesce(booked.balance, 0)
 """
 
 
@@ -49,7 +43,7 @@ async def audit(
     apart = await _apart(world, alive, all_players(tuple(sides)))
     async with world.in_store() as store:
         lost = doubled = 0
-        balanced = not await store.fetchval(_SUMS) and not await store.fetchval(_WALLETS) and not apart
+        balanced = not await store.fetchval(_SUMS) and not await store.fetchval(WALLETS_OFF) and not apart
         for told in (side.told for side in sides):
             money = await store.fetch(
                 "SELECT player_id, balance, (SELECT count(*) FROM purchases WHERE purchases.player_id ="

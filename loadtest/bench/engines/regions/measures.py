@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+
 from loadtest.bench.engines.measuring import (
     AFTER_S,
     BEFORE_S,
@@ -27,9 +29,9 @@ from loadtest.bench.engines.regions.play import (
     Side,
     Spending,
     all_players,
-    percentile_ms,
 )
 from loadtest.bench.engines.regions.world import World
+from loadtest.bench.harness.statistics import percentiles
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient, MetaUnavailableError
 from meta_service.store import lost_region
@@ -69,7 +71,10 @@ async def normal(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
         "figure": "normal",
         "built_s": round(world.built_s, 1),
         **{
-            f"{kind}_p95_ms": {side.region.name: percentile_ms(side.told.times_s[kind]) for side in sides}
+            f"{kind}_p95_ms": {
+                side.region.name: percentiles(1e3 * np.array(side.told.times_s[kind]), 95)["p95"]
+                for side in sides
+            }
             for kind in ("purchase", "grant", "login", "loadout", "match")
         },
         "writebehind_lag_ms": {side.region.name: lag for side, lag in zip(sides, lags, strict=True)},
@@ -78,6 +83,10 @@ async def normal(world: World, sides: tuple[Side, Side]) -> dict[str, Any]:
         "passed": not apart and not any(found["players_lost"] or not found["matches"] for found in played),
         "drained_s": round(await drained([side.region for side in sides]), 2),
     }
+
+
+def _p95_ms(times_s: list[float]) -> float:
+    return percentiles(1e3 * np.array(times_s), 95)["p95"]
 
 
 async def cut_off(world: World, sides: tuple[Side, Side], seconds: float) -> dict[str, Any]:

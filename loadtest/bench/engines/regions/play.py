@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from loadtest.bench.engines.measuring import Load
-from loadtest.bench.engines.regions.world import CRATE, Region
+from loadtest.bench.engines.meta_services import CRATE, SKINS
+from loadtest.bench.engines.regions.world import Region
 from meta_service.client import MetaClient, MetaUnavailableError, PlayerCommit, Session
 
 PLAYERS, SPENDERS = 8, 4  # of a region; each does one thing at a time
 PAUSE_S = 0.2  # before each request, so that one region can take the players of both
 MONEY = 1_000  # of a spender, to begin with
 LEASE_S = 20.0
-SKINS = ("scout", "recruit")  # free ones
 
 
 @dataclass
@@ -186,14 +186,6 @@ async def populate(region: Region) -> Side:
         )
         told.balances[player.player_id] = MONEY
     return Side(region, told, players[:PLAYERS], spenders)
-
-
-def percentile_ms(times_s: list[float], share: float = 0.95) -> float:
-    """The time below which that share of the requests was answered."""
-    if not times_s:
-        return 0.0
-    ordered = sorted(times_s)
-    return round(1e3 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
 
 
 def all_players(sides: tuple[Side, ...]) -> list[Player]:

@@ -24,12 +24,11 @@ from launchday.identity import signer_of
 from launchday.launcher.children import ServiceChild, module_command
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, environment
+from loadtest.bench.engines.meta_services import prepare_store
 from loadtest.bench.engines.regions.engines import RegionValkey, SharedBroker
 from loadtest.bench.engines.regions.namespaces import STORE_HOST, Namespace, raise_store_host
 from loadtest.errors import BenchError
 from meta_service.client import MetaClient
-from meta_service.store import catalogue, schema
-from meta_service.store.catalogue import Item
 
 NAMES = ("west-europe", "east-us")
 STORE_MS = 100.0  # each answer of the store is so late
@@ -37,7 +36,6 @@ READY_S = 60.0
 STOP_S = 8.0
 LOOK_S = 0.1
 PARTS = ("rewards", "meta service", "write-behind", "fleet", "matchmaker", "director")
-CRATE = Item(item_id="crate", kind="consumable", title="Crate", currency="coins", price=1, max_owned=10**9)
 
 
 @dataclass
@@ -122,8 +120,7 @@ async def two_regions(folder: Path) -> AsyncIterator[World]:
             raise_store_host()
             for engine in (store, broker):
                 engine.start()
-            schema.migrate(store.address)
-            await _stock(store.address)
+            await prepare_store(store.address)
             port = free_port()
             proxy = _far(store.port, port, folder / "proxy.log")
             shared = _shared(store.address, port, broker.address)
@@ -142,14 +139,6 @@ async def two_regions(folder: Path) -> AsyncIterator[World]:
                 child_processes.stop(proxy, STOP_S)
             broker.stop()
             store.stop()
-
-
-async def _stock(store_url: str) -> None:
-    connection = await asyncpg.connect(store_url)
-    try:
-        await catalogue.put(connection, [CRATE])
-    finally:
-        await connection.close()
 
 
 def _far(target: int, port: int, log: Path) -> subprocess.Popen[bytes]:

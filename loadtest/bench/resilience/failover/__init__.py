@@ -13,16 +13,12 @@ forgot, does:
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from typing import Any
 
+from loadtest.bench.harness.own_network import run_in_namespace
 from loadtest.bench.options import Options
 from loadtest.bench.resilience.harness import Limit
-from loadtest.errors import BenchError
 
 KINDS = ("dropped", "one", "older", "far")
 INSIDE_S = 460.0  # for all kinds
@@ -43,21 +39,7 @@ def run(options: Options) -> dict[str, Any]:
 
     Raises BenchError where this machine has no network namespaces for us, or no iptables.
     """
-    chosen = options.chosen(KINDS)
-    for program, package in (("unshare", "util-linux"), ("iptables-restore", "iptables")):
-        if shutil.which(program) is None and not os.access(f"/usr/sbin/{program}", os.X_OK):
-            raise BenchError(f"failover needs {program}: install {package}")
-    namespace = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    command = [*namespace, sys.executable, "-m", "loadtest.bench.resilience.failover"]
-    command.append(json.dumps({**asdict(options), "only": chosen}))
-    try:
-        finished = subprocess.run(command, capture_output=True, timeout=INSIDE_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"engines did not fail over within {INSIDE_S:g} s") from error
-    if finished.returncode:
-        said = finished.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        if said[-1].startswith("unshare"):
-            raise BenchError(f"failover needs root, or users' network namespaces: {said[-1]}")
-        raise BenchError(f"failover: {said[-1]}")
-    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    given = json.dumps(asdict(options) | {"only": options.chosen(KINDS)})
+    module, programs = "loadtest.bench.resilience.failover", {"iptables-restore": "iptables"}
+    found: dict[str, Any] = json.loads(run_in_namespace("failover", module, given, programs, INSIDE_S)[-1])
     return found

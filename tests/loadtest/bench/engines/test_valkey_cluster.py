@@ -13,7 +13,7 @@ from loadtest.bench.engines.valkey_nodes import Cluster, running
 async def test_a_primary_dies_and_logins_loadouts_and_matches_go_on(tmp_path: Path) -> None:
     with running(Cluster(tmp_path / "cluster", options={"cluster-node-timeout": "1000"})) as cluster:
         async with services(tmp_path, cluster.address, WAIT, players=4) as load:
-            subject = OnCluster(cluster, load, kill_primary)
+            subject = OnCluster(cluster, kill_primary, load)
             kinds = 4
             for number in range(kinds):
                 assert await load.ask(number)

@@ -29,9 +29,9 @@ async def test_the_connections_of_a_process_to_a_port_are_found_by_the_client_s_
 
 def test_where_iptables_is_missing_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "loadtest.bench.resilience.failover.shutil.which", lambda name: None if "iptables" in name else name
+        "loadtest.bench.harness.own_network.shutil.which",
+        lambda name, path: None if "iptables" in name else f"{path}/{name}",
     )
-    monkeypatch.setattr("loadtest.bench.resilience.failover.os.access", lambda *_: False)
     with pytest.raises(BenchError, match="install iptables"):
         failover.run(Options())
 
