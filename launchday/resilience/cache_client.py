@@ -197,6 +197,14 @@ async def send_packed(redis: Redis, commands: Sequence[tuple[str, bytes]]) -> li
         return await redis.ask(calls)
 
 
+def checked(answers: list[Any]) -> list[Any]:
+    """The answers, where none is an error; raises the first one that is."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
 async def run_script(redis: Redis, text: str, commands: Sequence[tuple[str, bytes]]) -> list[Any]:
     """Send commands that run one script, as `send_packed` does; nodes that lack it are given it first.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from launchday.resilience.cache_client import send_packed
+from launchday.resilience.cache_client import checked, send_packed
 from launchday.resilience.packed import Argument, begin, pack
 
 Command = tuple[str, bytes]
@@ -36,14 +36,6 @@ async def ask(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     Raises redis-py's errors: where a connection fails, or the first one of the server once all were answered.
     """
     return checked(await send_packed(redis, commands))
-
-
-def checked(answers: list[Any]) -> list[Any]:
-    """The answers, where none is an error; raises the first one that is."""
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
 
 
 async def texts(redis: Redis, keys: Sequence[str]) -> list[str | None]:

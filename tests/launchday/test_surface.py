@@ -275,6 +275,7 @@ FUNCTIONS_AND_CLASSES = {
         "CallsPipeline",
         "LiveConnection",
         "LiveTlsConnection",
+        "checked",
         "drop_idle",
         "each_primary",
         "is_cluster",

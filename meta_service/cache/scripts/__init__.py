@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from launchday.resilience.cache_client import run_script
+from launchday.resilience.cache_client import checked, run_script
 from launchday.resilience.packed import Argument, begin, pack
 from meta_service.cache import packed
 from meta_service.cache.keys import Keys, Partition
@@ -61,7 +61,7 @@ class ManyScript:
         )
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        return packed.checked(await self._send(commands))
+        return checked(await self._send(commands))
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         return await run_script(self._redis, self._text, commands)
