@@ -267,7 +267,14 @@ def _signal(subject: SecuredKafka, number: signal.Signals) -> None:
 
 FAULTS: Sequence[EngineFault] = (
     EngineFault("kafka", "broker killed", partial(secured_kafka, _kill), WORKERS),
-    EngineFault("kafka", "broker paused for 12 s", partial(secured_kafka, _pause, _go_on), WORKERS, 12.0),
+    EngineFault(
+        "kafka",
+        "broker paused for 12 s",
+        partial(secured_kafka, _pause, _go_on),
+        WORKERS,
+        12.0,
+        ends_outside=True,
+    ),
     EngineFault("kafka", "broker restarted", partial(secured_kafka, _restart), WORKERS),
     EngineFault(
         "kafka",

@@ -67,6 +67,8 @@ class EngineFault:
         subject: gives the engine and the services on it, ready for load; ends them.
         workers: requests at the same time.
         lasts_s: from `Subject.inject` to `Subject.heal`.
+        ends_outside: it lasts until it is healed, as a pause does; where the engine heals itself, recovery
+            counts from the injection, always.
     """
 
     engine: str
@@ -74,6 +76,7 @@ class EngineFault:
     subject: Callable[[], contextlib.AbstractAsyncContextManager[Subject]]
     workers: int = 8
     lasts_s: float = 5.0
+    ends_outside: bool = False
 
 
 @dataclass
@@ -125,7 +128,7 @@ async def measure(fault: EngineFault, before_s: float = BEFORE_S, after_s: float
 
     ``recovery_s`` counts from the injection to the end of the last window of `WINDOW_S` in which fewer than
     `NORMAL` of the requests before were acknowledged; where the fault lasts until it is healed from outside,
-    from its healing.
+    and requests fail beyond that, from its healing.
     """
     async with fault.subject() as subject:
         load = Load(subject)
@@ -150,7 +153,9 @@ async def measure(fault: EngineFault, before_s: float = BEFORE_S, after_s: float
             "during": round(load.rate(began, healed), 1),
             "after": round(load.rate(ended, ended + after_s), 1),
         },
-        "recovery_s": round(_recovery_s(load, normal, began, healed, ended), 2),
+        "recovery_s": round(
+            recovery_s(load, normal, began, healed if fault.ends_outside else began, ended), 2
+        ),
         "acknowledged": len(load.acknowledged),
         "failed": sum(load.errors.values()),
         "errors": dict(sorted(load.errors.items(), key=lambda item: -item[1])[:3]),
@@ -169,8 +174,8 @@ async def until_normal(load: Load, normal: float, since: float) -> None:
         await asyncio.sleep(0.1)
 
 
-def _recovery_s(load: Load, normal: float, began: float, healed: float, ended: float) -> float:
-    """See `measure`: the worse of both ways to count, so that a pause that outlasts the answers is seen."""
+def recovery_s(load: Load, normal: float, began: float, healed: float, ended: float) -> float:
+    """See `measure`; ``healed`` is ``began`` where a fault heals itself."""
     starts = [began + WINDOW_S * count for count in range(int((ended - began) / WINDOW_S) + 1)]
     bad = [at + WINDOW_S for at in starts if load.rate(at, at + WINDOW_S) < NORMAL * normal]
     if not bad:

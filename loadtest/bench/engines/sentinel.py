@@ -69,6 +69,10 @@ async def on_watched(*, pauses: bool) -> AsyncIterator[OnWatched]:
 FAULTS: Sequence[EngineFault] = (
     EngineFault(ENGINE, "primary killed", functools.partial(on_watched, pauses=False)),
     EngineFault(
-        ENGINE, "primary paused for 10 s", functools.partial(on_watched, pauses=True), lasts_s=PAUSE_S
+        ENGINE,
+        "primary paused for 10 s",
+        functools.partial(on_watched, pauses=True),
+        lasts_s=PAUSE_S,
+        ends_outside=True,
     ),
 )

@@ -227,5 +227,6 @@ FAULTS: Sequence[EngineFault] = (
         "ticket queue's primary paused for 10 s",
         functools.partial(queue_on_cluster, pause_owner),
         lasts_s=PAUSE_S,
+        ends_outside=True,
     ),
 )

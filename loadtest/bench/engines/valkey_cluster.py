@@ -126,7 +126,11 @@ def address_of(cluster: Cluster) -> str:
 FAULTS: Sequence[EngineFault] = (
     EngineFault(ENGINE, "primary killed", functools.partial(on_cluster, kill_primary)),
     EngineFault(
-        ENGINE, "primary paused for 10 s", functools.partial(on_cluster, pause_primary), lasts_s=PAUSE_S
+        ENGINE,
+        "primary paused for 10 s",
+        functools.partial(on_cluster, pause_primary),
+        lasts_s=PAUSE_S,
+        ends_outside=True,
     ),
     EngineFault(ENGINE, "slots moved", functools.partial(on_cluster, move_slots)),
     EngineFault(ENGINE, "primary and another's replica killed", functools.partial(on_cluster, kill_two)),

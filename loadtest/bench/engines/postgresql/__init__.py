@@ -188,6 +188,6 @@ FAULTS: Sequence[EngineFault] = (
     EngineFault(ENGINE, "primary killed, replica promoted", pair),
     EngineFault(ENGINE, "primary hangs, replica promoted, old one goes on", lambda: pair(pauses=True)),
     EngineFault(ENGINE, "pooler started again", pooled),
-    EngineFault(ENGINE, "pooler hangs for 5 s", lambda: pooled(pauses=True)),
+    EngineFault(ENGINE, "pooler hangs for 5 s", lambda: pooled(pauses=True), ends_outside=True),
     EngineFault(ENGINE, "replica killed while it is read", read),
 )

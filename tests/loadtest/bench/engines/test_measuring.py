@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from loadtest.bench.engines import engines
-from loadtest.bench.engines.measuring import Audit, EngineFault, measure
+from loadtest.bench.engines.measuring import Audit, EngineFault, Load, measure, recovery_s
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError
 
@@ -66,6 +66,16 @@ async def test_a_fault_is_seen_in_the_rate_and_what_is_lost_or_doubled_is_counte
     assert (quiet["lost"], quiet["doubled"], quiet["balanced"]) == (0, 0, True)
     assert (forgetful["lost"], forgetful["balanced"]) == (1, False)
     assert twice["doubled"] == 1
+
+
+async def test_recovery_counts_from_the_injection_unless_the_fault_was_ended_from_outside_and_lasted_on() -> (
+    None
+):
+    load = Load(Shelf())
+    load.done_s = [each / 100 for each in [*range(1_000), *range(1_700, 2_500)]]  # silent from 10 s to 17 s
+    assert recovery_s(load, normal=100.0, began=10.0, healed=10.0, ended=20.0) == 7.0  # it heals itself
+    assert recovery_s(load, normal=100.0, began=10.0, healed=15.0, ended=20.0) == 2.0
+    assert recovery_s(load, normal=100.0, began=10.0, healed=18.0, ended=20.0) == 7.0  # well before that
 
 
 def lines_of(monkeypatch: pytest.MonkeyPatch, faults: Sequence[EngineFault]) -> list[dict[str, object]]:
