@@ -20,6 +20,7 @@ MODULES = (
     "dedicated_server.protocol.bits",
     "dedicated_server.protocol.client.clock",
     "dedicated_server.protocol.client.interpolation",
+    "dedicated_server.protocol.client.knowledge",
     "dedicated_server.protocol.client.prediction",
     "dedicated_server.protocol.client.receive",
     "dedicated_server.protocol.client.sessions",
