@@ -11,6 +11,7 @@
     ├── TransportError                a socket cannot be opened (transport.base)
     │   ├── PortInUseError            another process has the port
     │   └── UnsupportedTransportError the platform lacks the system calls of this transport
+    ├── CardError                     the folder of a mode cannot be used: a line a mistake (cards.mistakes)
     ├── RecordingError                a recording cannot be used (recording.file)
     │   ├── NotARecordingError        the file does not begin as a recording does
     │   └── DamagedRecordingError     a section is not what was written

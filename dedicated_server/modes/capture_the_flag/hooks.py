@@ -1,0 +1,1 @@
+"""Capture the flag: two sides of eight, a flag each."""
