@@ -5,7 +5,8 @@ Numba's own index looks only at the file that holds a kernel: an edit in a kerne
 file goes unseen, and so does a constant that it has baked in. So each file's kernels lie in a folder whose
 name carries a hash of the file and of all files that it imports, directly or not (`module_hashes`). An edit
 costs the compilation of what it can have changed, and nothing else. Numba finds the folder by
-`launchday.kernel_locator`, whose name is in its environment.
+`launchday.kernel_locator`, whose name is in its environment. The folder of a studio's mode has a key of its
+own (`launchday.kernel_folders`).
 
 Kernels are compiled in parts (`PART_ENTRIES`), each within ``compiling(part)``. One process compiles a part
 at a time; two processes compile two parts side by side. A process that needs a part which another compiles
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from launchday import cache_folder
+from launchday import cache_folder, kernel_folders
 from launchday.folders import remove_files
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +45,10 @@ PART_ENTRIES = {
     "loadtest": "loadtest/warm_up.py",
     "simulation": "loadtest/simulate/command.py",
 }
+PARTS_WITH_MODES = ("dedicated_server", "loadtest")  # which compile the hooks of every mode in force, too
+MODES_VARIABLE = "LAUNCHDAY_MODES"  # as the setting has it: the folders of a studio's modes
+# Each compiled entry of a mode is made by these, whatever its hooks import.
+MODE_ENTRIES = ("dedicated_server.modes.entries",)
 LOCATORS = (
     "launchday.kernel_locator.SourceHashLocator",
     "UserProvidedCacheLocator",
@@ -228,6 +233,19 @@ def module_hash(file: str | Path) -> str | None:
     return None
 
 
+def mode_key(folder: Path) -> str | None:
+    """The key of the kernels of a mode in a folder outside of the tree; None where they cannot be kept.
+
+    Raises OSError where a file cannot be read.
+    """
+    return kernel_folders.folder_key(folder, _hash_of_module, MODE_ENTRIES)
+
+
+def _hash_of_module(name: str) -> str | None:
+    path = ROOT.joinpath(*name.split("."))
+    return module_hash(path.with_suffix(".py")) or module_hash(path / "__init__.py")
+
+
 def module_hashes(root: Path) -> dict[str, str]:
     """Hash each file of the packages that hold kernels together with all that it imports.
 
@@ -308,7 +326,21 @@ def _mark(folder: str, part: str) -> Path:
 
 
 def _marked(folder: Path, part: str, hashes: dict[str, str]) -> Path:
-    return folder / f"{part}-{hashes[PART_ENTRIES[part]]}.{_compiler()}.compiled"
+    digits = hashes[PART_ENTRIES[part]]
+    if part in PARTS_WITH_MODES and (modes := _modes_in_force()):
+        digits = hashlib.blake2b(f"{digits} {modes}".encode(), digest_size=8).hexdigest()
+    return folder / f"{part}-{digits}.{_compiler()}.compiled"
+
+
+def _modes_in_force() -> str:
+    """The keys of the modes that the environment brings: each is compiled with the parts that play it."""
+    keys = []
+    for folder in filter(None, (each.strip() for each in os.environ.get(MODES_VARIABLE, "").split(","))):
+        try:
+            keys.append(str(mode_key(Path(folder))))
+        except OSError as error:  # whoever reads the card says so
+            keys.append(str(error))
+    return " ".join(keys)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ is full, cannot be written, or holds what cannot be read costs the compilation a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 from numba.core import caching
 from numba.core.caching import UserProvidedCacheLocator
 
-from launchday import kernel_cache
+from launchday import kernel_cache, kernel_folders
 from launchday.folders import remove_files
 
 HASH = re.compile(r".+-[0-9a-f]+")
@@ -27,20 +28,23 @@ MAX_GENERATIONS = 4  # folders kept of each file: a branch switch or two without
 
 
 class SourceHashLocator(UserProvidedCacheLocator):
-    """A folder for each file of ours, named after the module and the hash of its sources."""
+    """A folder for each file of ours, named after the module and the hash of its sources.
+
+    The files of a studio's mode share one, named after the mode's folder and its key.
+    """
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         super().__init__(function, file)
-        relative = Path(file).relative_to(kernel_cache.ROOT).with_suffix("")
-        self._module = ".".join(relative.parts)
-        self._cache_path = os.path.join(
-            os.environ["NUMBA_CACHE_DIR"], f"{self._module}-{kernel_cache.module_hash(file)}"
-        )
+        self._module, digits = _module_and_hash(file)
+        self._cache_path = os.path.join(os.environ["NUMBA_CACHE_DIR"], f"{self._module}-{digits}")
 
     @classmethod
-    def from_function(cls, function: Callable[..., Any], file: str) -> SourceHashLocator | None:
+    def from_function(cls, function: Callable[..., Any], file: str) -> UserProvidedCacheLocator | None:
         """Return a locator, or None for a file that is not ours: numba then asks the next class."""
-        if "NUMBA_CACHE_DIR" not in os.environ or kernel_cache.module_hash(file) is None:
+        brought = kernel_folders.folder_of(file)
+        if brought is not None and brought[1] is None:
+            return NoFolderLocator(function, file)
+        if "NUMBA_CACHE_DIR" not in os.environ or _module_and_hash(file)[1] is None:
             return None
         locator = cls(function, file)
         try:
@@ -60,6 +64,18 @@ class SourceHashLocator(UserProvidedCacheLocator):
                     with contextlib.suppress(OSError):  # somebody keeps a file of theirs in it
                         old.rmdir()
         super().ensure_cache_path()
+
+
+def _module_and_hash(file: str) -> tuple[str, str | None]:
+    """The two parts of the name of a file's folder; no hash where the file is not ours."""
+    if (brought := kernel_folders.folder_of(file)) is not None:
+        folder, key = brought
+        place = hashlib.blake2b(os.fsencode(folder), digest_size=4).hexdigest()
+        return f"mode.{folder.name}.{place}", key
+    path = Path(file)
+    if not path.is_relative_to(kernel_cache.ROOT):
+        return path.stem, None
+    return ".".join(path.relative_to(kernel_cache.ROOT).with_suffix("").parts), kernel_cache.module_hash(file)
 
 
 class NoFolderLocator(UserProvidedCacheLocator):
