@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import typeof, types
-from numba.extending import intrinsic
 
+from dedicated_server.native import plain
 from dedicated_server.native.compilation import INNER, STAGE, njit
 
 PAGE_BYTES: Final = 2 << 20
@@ -88,16 +88,19 @@ class StateHandle:
     """
 
     def __init__(self, arrays: Any, expected: types.Type) -> None:
-        actual = typeof(arrays)
-        if actual != expected:
-            raise TypeError(f"expected arrays of {expected}, got {actual}")
         self.arrays = arrays
         self._memory = np.zeros(sum(_words_of(array) for array in _leaves(arrays)), dtype=np.int64)
         self.address = int(self._memory.ctypes.data)
+        if plain.PLAIN:
+            plain.store(self.address, self)
+            return
+        actual = typeof(arrays)
+        if actual != expected:
+            raise TypeError(f"expected arrays of {expected}, got {actual}")
         store_state(arrays, self.address)
 
 
-@intrinsic
+@plain.with_twin(plain.load_state)
 def load_state(_typing_context: Any, address: Any, state_type: Any) -> Any:
     """In compiled code: load what a `StateHandle` stored at ``address``.
 
@@ -114,7 +117,7 @@ def load_state(_typing_context: Any, address: Any, state_type: Any) -> Any:
     return value_type(types.intp, state_type), generate
 
 
-@intrinsic
+@plain.with_twin(plain.ignore)
 def _write(_typing_context: Any, value: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         content, at = arguments
@@ -146,7 +149,7 @@ def _words_of(array: np.ndarray[Any, Any]) -> int:
     return 5 + 2 * array.ndim
 
 
-@intrinsic
+@plain.with_twin(plain.ignore)
 def _prefetch_line(_typing_context: Any, address: Any) -> Any:
     """Ask for the cache line at an address. An address without memory behind it is not an error."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from dedicated_server.native import plain
 from dedicated_server.native.compilation import INNER, STAGE, Bytes, Words, int64, njit
 
 _ONE = np.uint64(1)
@@ -60,7 +60,7 @@ def unzigzag(value: int) -> int:
     return (value >> 1) ^ -(value & 1)
 
 
-@intrinsic
+@plain.with_twin(plain.trailing_zeros)
 def trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
     """Index of the lowest bit set in a uint64; 64 for 0."""
     if value != types.uint64:
@@ -72,7 +72,7 @@ def trailing_zeros(typingctx, value):  # type: ignore[no-untyped-def]
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@plain.with_twin(plain.set_bits)
 def set_bits(typingctx, value):  # type: ignore[no-untyped-def]
     """How many bits are set in a uint64."""
     if value != types.uint64:
@@ -84,7 +84,7 @@ def set_bits(typingctx, value):  # type: ignore[no-untyped-def]
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@plain.with_twin(plain.leading_zeros)
 def leading_zeros(typingctx, value):  # type: ignore[no-untyped-def]
     """How many bits above the highest one set are in a uint64; 64 for 0."""
     if value != types.uint64:
