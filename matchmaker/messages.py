@@ -167,6 +167,13 @@ class Assignment(msgspec.Struct, frozen=True):
     connect_token: Annotated[str, Meta(description="Base64; opens the game server for this player alone.")]
     team: int
     entity: Annotated[int, Meta(description="The player's slot in the match.")]
+    mode: Annotated[
+        str,
+        Meta(
+            description="What the match is played in, which says on which map a client predicts. It may have "
+            "another name than the queue. Empty in an assignment of an earlier release."
+        ),
+    ] = ""
 
 
 class TicketView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,6 +8,7 @@ numba or any service, so that everybody may read cards: game server, prediction,
 from __future__ import annotations
 
 from dedicated_server.cards.card import (
+    BODY_M,
     MAX_ENTITIES,
     MAX_PLAYERS,
     Base,
@@ -34,6 +35,7 @@ from dedicated_server.cards.reading import read_card
 from dedicated_server.cards.registry import cards_in_force, shipped_cards, unknown_mode
 
 __all__ = [
+    "BODY_M",
     "KIND_FLAG",
     "KIND_ITEM",
     "KIND_NAMES",

@@ -341,6 +341,7 @@ class Backfill:
             claim.match_id,
             claim.region,
             (claim.address, claim.port),
+            self._rules.game_mode or self._mode,
             claim.ticket_ids,
             list(zip(claim.player_ids, claim.entities, claim.teams, strict=True)),
             self._clock,

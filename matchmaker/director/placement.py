@@ -264,6 +264,7 @@ class Placement:
             proposal.match_id,
             proposal.region,
             (server.address, server.port),
+            proposal.game_mode or proposal.mode,
             proposal.ticket_ids,
             list(zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True)),
             self._clock,

@@ -28,6 +28,7 @@ def assigned_views(
     match_id: str,
     region: str,
     server: tuple[str, int],
+    mode: str,
     ticket_ids: Sequence[str],
     slots: Sequence[tuple[int, int, int]],
     clock: Clock,
@@ -40,6 +41,7 @@ def assigned_views(
         token_ttl_s: seconds that they are valid.
         match_id, region: of the match.
         server: its address, an IP literal, and port.
+        mode: what the match is played in.
         ticket_ids: N tickets.
         slots: for each (player id, entity, team).
         clock: draws the tokens' nonces.
@@ -58,7 +60,7 @@ def assigned_views(
     )
     views = []
     for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
-        assignment = Assignment(match_id, region, address, port, _text(token), team, entity)
+        assignment = Assignment(match_id, region, address, port, _text(token), team, entity, mode)
         views.append(_encode(TicketView(ticket_id, ASSIGNED, None, assignment)))
     return views
 

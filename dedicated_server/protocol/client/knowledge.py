@@ -7,8 +7,8 @@ this client was told: entities in view, the roster, the state of the match. What
 How it is used::
 
     view = new_mode_view(clients.state, teams=2, flags=2, boxes=card_boxes)
-    handle = StateHandle(view, MODE_VIEW)  # hooks are called with its address
-    # compiled: x_m, y_m = goal(load_state(address, MODE_VIEW), client)
+    handle = StateHandle(view, VIEW_TYPE)  # hooks are called with its address
+    # compiled: x_m, y_m = goal(load_state(address, VIEW_TYPE), client)
 
 Whoever fills the view writes ``own_m`` in each frame: where the client predicts its own body to be, which is
 newer than any record.
@@ -93,7 +93,7 @@ def new_mode_view(
     )
 
 
-MODE_VIEW: Final = typeof(new_mode_view(allocate(1, 1)))
+VIEW_TYPE: Final = typeof(new_mode_view(allocate(1, 1)))
 
 
 @njit(cache=True, nogil=True, **INLINE)

@@ -168,6 +168,7 @@ async def test_who_waits_is_given_a_free_seat_and_told_once_the_server_has_opene
     assert (token.match_id, token.player_id, token.entity, token.team, token.port) == (
         UUID(server.match_id), 500, seat.entity, seat.team, 7001,
     )  # fmt: skip
+    assert status.assignment.mode == MODE
     assert [each.state for each in await server.announce()] == ["assigned"]
     assert fleet.calls == 0
     await check_counters(client, queued=1, matched=1, backfilled=1, matches=0, searching=0)

@@ -87,6 +87,7 @@ async def test_a_full_match_gets_a_server_and_each_player_a_seat_of_his_own(
             7000,
         )
         assert (seat.team, seat.entity) == (roster[player]["team"], roster[player]["entity"])
+        assert seat.mode == MODE
         token = connect_token.open_private(mm_settings.fleet_key_bytes, base64.b64decode(seat.connect_token))
         assert (token.match_id, token.player_id, token.entity) == (UUID(key), player, seat.entity)
         lives_s = mm_settings.match_s + mm_settings.connect_token_ttl_s

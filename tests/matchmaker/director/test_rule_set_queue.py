@@ -207,6 +207,7 @@ async def test_a_rule_set_of_collections_comparisons_and_distances_forms_its_mat
     assert status.assignment is not None
     [(key, told)] = fleet.matches.items()
     assert (status.assignment.match_id, told["mode"], told["region"]) == (key, "teams_of_five", "west-europe")
+    assert status.assignment.mode == "teams_of_five"  # the map that the client predicts on, not the queue
     assert _teams(told) == [{"1", "2", "3"}, {"4"}]
     counters = await client.counters()
     assert (counters["queued"], counters["matched"], counters["searching"]) == (7, 4, 3)

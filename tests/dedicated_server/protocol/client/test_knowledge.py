@@ -11,12 +11,12 @@ from dedicated_server.protocol.client import knowledge
 from dedicated_server.protocol.client.knowledge import (
     FLAG_AT_HOME,
     FLAG_CARRIED,
-    MODE_VIEW,
     NOBODY,
     OBJECTIVE_CARRIER,
     OBJECTIVE_STATE,
     OBJECTIVE_TEAM,
     UNKNOWN,
+    VIEW_TYPE,
     ModeView,
     new_mode_view,
 )
@@ -100,11 +100,11 @@ def test_scores_are_kept_by_field_and_then_by_team(view: ModeView) -> None:
 
 @njit(cache=True, nogil=True, **STAGE)
 def goal_through_an_address(address: int, client: int) -> tuple[float, float]:
-    return knowledge.own_position(load_state(address, MODE_VIEW), client)
+    return knowledge.own_position(load_state(address, VIEW_TYPE), client)
 
 
 def test_a_hook_that_is_given_an_address_reads_the_view_there(view: ModeView) -> None:
-    handle = StateHandle(view, MODE_VIEW)
+    handle = StateHandle(view, VIEW_TYPE)
     assert math.isnan(goal_through_an_address(handle.address, CLIENT)[0])
     view.own_m[CLIENT] = 4.0, -2.0
     assert goal_through_an_address(handle.address, CLIENT) == (4.0, -2.0)
