@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from rewards.events import Envelope, compatibility
@@ -35,6 +35,7 @@ def older_envelope(missing: Mapping[str, str] = FIELDS) -> Any:
             if enum.name == "Cause":
                 enum.value.pop()
     pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(descriptor_pb2.DESCRIPTOR.serialized_pb)  # where options are extended
     pool.Add(schema)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(Envelope.DESCRIPTOR.full_name))
 

@@ -15,13 +15,10 @@ from typing import Any
 import pyarrow as pa
 from google.protobuf.descriptor import FieldDescriptor
 
-from rewards.events import Envelope
+from rewards.events import Envelope, kinds
+from rewards.events.kinds import INTEGERS
 
-KINDS: dict[str, Any] = {
-    field.name: field.message_type
-    for field in Envelope.DESCRIPTOR.oneofs_by_name["event"].fields
-    if field.message_type is not None
-}
+KINDS: dict[str, Any] = {kind.name: kind.message for kind in kinds.KINDS.values()}
 """Kind of event → its message."""
 
 NEWER = "newer"
@@ -39,12 +36,14 @@ _ENVELOPE = [
 ]
 
 _SCALARS = {
-    FieldDescriptor.TYPE_INT64: pa.int64(),
-    FieldDescriptor.TYPE_UINT32: pa.int64(),
+    **dict.fromkeys(INTEGERS, pa.int64()),
+    FieldDescriptor.TYPE_UINT64: pa.uint64(),
     FieldDescriptor.TYPE_FIXED64: pa.uint64(),
+    FieldDescriptor.TYPE_BOOL: pa.bool_(),
     FieldDescriptor.TYPE_FLOAT: pa.float32(),
     FieldDescriptor.TYPE_DOUBLE: pa.float64(),
     FieldDescriptor.TYPE_STRING: pa.string(),
+    FieldDescriptor.TYPE_BYTES: pa.binary(),
     FieldDescriptor.TYPE_ENUM: pa.string(),
 }
 

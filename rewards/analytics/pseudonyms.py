@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from google.protobuf.descriptor import FieldDescriptor
 
 from rewards.events import Envelope
+from rewards.events.kinds import is_player
 
 LEAST_TELLING = (
     2**56
@@ -109,7 +110,7 @@ def _replace_in_message(message: Any, pseudonyms: Mapping[int, int]) -> bool:
             inner = value if field.is_repeated else [value]
             for one in inner:
                 changed = _replace_in_message(one, pseudonyms) or changed
-        elif field.type == FieldDescriptor.TYPE_INT64 and field.name.endswith(("_id", "_ids")):
+        elif is_player(field):
             if field.is_repeated:
                 changed = not pseudonyms.keys().isdisjoint(value) or changed
                 value[:] = [pseudonyms.get(one, one) for one in value]

@@ -31,6 +31,7 @@ from rewards.events.build import (
     kill,
     level_up,
     loadout_changed,
+    make_event,
     match_ended,
     match_started,
     player_connected,
@@ -40,6 +41,7 @@ from rewards.events.build import (
     xp_granted,
 )
 from rewards.events.ids import EventIds
+from rewards.events.kinds import event_kinds
 from rewards.events.parse import parse_envelope, routing
 from rewards.events.producer import EventProducer, ProducerCounters
 from rewards.events.topics import (
@@ -80,9 +82,11 @@ __all__ = [
     "damage_summary",
     "death",
     "ensure_topics",
+    "event_kinds",
     "kill",
     "level_up",
     "loadout_changed",
+    "make_event",
     "match_ended",
     "match_started",
     "parse_envelope",

@@ -1,7 +1,8 @@
-"""One function for each kind of event. We make events in no other way, so every envelope is complete.
+"""Making events. We make them in no other way, so every envelope is complete.
 
-Each takes the source, the time when it happened (``now_s``, Unix seconds) and, inside a match, the match's
-tick.
+There is one function for each kind that code of ours makes, and ``make_event`` for a kind that is known by
+its name, as those that a mode's card names. Each takes the source, the time when it happened (``now_s``, Unix
+seconds) and, inside a match, the match's tick.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from types import MappingProxyType
+from typing import Any
 
 from rewards.events import events_pb2 as pb
 from rewards.events.ids import EventIds
+from rewards.events.kinds import KINDS
 
 Envelope = pb.Envelope
 Point = tuple[float, float]
@@ -75,6 +78,30 @@ class WeaponDamage:
     dealt: float
     shots: int
     hits: int
+
+
+def make_event(
+    source: Source, kind: str, fields: Mapping[str, Any], *, now_s: float, tick: int = 0
+) -> Envelope:
+    """An event of any kind, its fields by their names.
+
+    Args:
+        source: who sends it.
+        kind: one of `rewards.events.event_kinds`.
+        fields: name to value; an entry of a list, or a place, is a mapping of names to values.
+        now_s: when it happened, Unix seconds.
+        tick: of the match.
+
+    Raises ValueError for a kind or a field that the schema does not have, TypeError for a value of another
+    type.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"there is no kind of event called {kind}")
+    envelope = _envelope(source, now_s, tick)
+    event = getattr(envelope, kind)
+    event.SetInParent()
+    event.MergeFrom(type(event)(**fields))
+    return envelope
 
 
 def match_started(

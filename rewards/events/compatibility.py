@@ -23,8 +23,8 @@ from google.protobuf.descriptor_pb2 import (
 
 from launchday import startup
 from rewards.events import events_pb2 as pb
+from rewards.events.kinds import KINDS_FIELD
 
-KINDS = "event"  # the oneof of the envelope whose fields are kinds of events
 RELEASED = Path(__file__).with_name("released.binpb")
 
 # Types in one group are read from each other's bytes
@@ -65,6 +65,7 @@ def _messages(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str
             yield f"the message {name} is gone"
         else:
             yield from _fields(message, now[message.name], name)
+            yield from _routes(message, now[message.name], name)
             yield from _messages(message.nested_type, now[message.name].nested_type, f"{name}.")
             yield from _enums(message.enum_type, now[message.name].enum_type, f"{name}.")
 
@@ -85,8 +86,16 @@ def _fields(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[s
             yield f"{place} was single and is repeated, or the other way round"
         if _oneof(field, old) != _oneof(found, new):
             yield f"{place} is in another oneof"
-        elif _oneof(field, old) == KINDS and field.name != found.name:
+        elif _oneof(field, old) == KINDS_FIELD and field.name != found.name:
             yield f"the kind {place} is called {found.name}: its Parquet files go by its name"
+
+
+def _routes(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[str]:
+    # Events of one key keep their order as long as they are in one partition of one topic.
+    for extension in (pb.topic, pb.key):
+        before = old.options.Extensions[extension]
+        if before and before != new.options.Extensions[extension]:
+            yield f"the ({extension.name}) of {name} was {before} and is another"
 
 
 def _enums(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str]:

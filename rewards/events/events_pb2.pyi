@@ -1,6 +1,7 @@
 # ruff: noqa
 # fmt: off
-# mypy: disable-error-code="type-arg"
+# mypy: disable-error-code="type-arg, misc"
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -9,9 +10,33 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+TOPIC_FIELD_NUMBER: _ClassVar[int]
+topic: _descriptor.FieldDescriptor
+KEY_FIELD_NUMBER: _ClassVar[int]
+key: _descriptor.FieldDescriptor
+PRIORITY_FIELD_NUMBER: _ClassVar[int]
+priority: _descriptor.FieldDescriptor
+IN_MATCH_FIELD_NUMBER: _ClassVar[int]
+in_match: _descriptor.FieldDescriptor
+DIFFERENT_FIELD_NUMBER: _ClassVar[int]
+different: _descriptor.FieldDescriptor
+BOUNDS_FIELD_NUMBER: _ClassVar[int]
+bounds: _descriptor.FieldDescriptor
+MAX_COUNT_FIELD_NUMBER: _ClassVar[int]
+max_count: _descriptor.FieldDescriptor
+DISTINCT_FIELD_NUMBER: _ClassVar[int]
+distinct: _descriptor.FieldDescriptor
+
+class Bounds(_message.Message):
+    __slots__ = ("least", "most")
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    least: float
+    most: float
+    def __init__(self, least: _Optional[float] = ..., most: _Optional[float] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "needs", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected", "damage_summary", "level_up", "purchase", "loadout_changed", "server_lifecycle")
+    __slots__ = ("event_id", "match_id", "region", "tick", "producer", "occurred_at", "needs", "match_started", "match_ended", "kill", "death", "xp_granted", "player_connected", "player_disconnected", "damage_summary", "level_up", "purchase", "loadout_changed", "server_lifecycle", "flag_captured")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     MATCH_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +56,7 @@ class Envelope(_message.Message):
     PURCHASE_FIELD_NUMBER: _ClassVar[int]
     LOADOUT_CHANGED_FIELD_NUMBER: _ClassVar[int]
     SERVER_LIFECYCLE_FIELD_NUMBER: _ClassVar[int]
+    FLAG_CAPTURED_FIELD_NUMBER: _ClassVar[int]
     event_id: bytes
     match_id: bytes
     region: str
@@ -50,7 +76,8 @@ class Envelope(_message.Message):
     purchase: Purchase
     loadout_changed: LoadoutChanged
     server_lifecycle: ServerLifecycle
-    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., needs: _Optional[int] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ..., damage_summary: _Optional[_Union[DamageSummary, _Mapping]] = ..., level_up: _Optional[_Union[LevelUp, _Mapping]] = ..., purchase: _Optional[_Union[Purchase, _Mapping]] = ..., loadout_changed: _Optional[_Union[LoadoutChanged, _Mapping]] = ..., server_lifecycle: _Optional[_Union[ServerLifecycle, _Mapping]] = ...) -> None: ...
+    flag_captured: FlagCaptured
+    def __init__(self, event_id: _Optional[bytes] = ..., match_id: _Optional[bytes] = ..., region: _Optional[str] = ..., tick: _Optional[int] = ..., producer: _Optional[str] = ..., occurred_at: _Optional[float] = ..., needs: _Optional[int] = ..., match_started: _Optional[_Union[MatchStarted, _Mapping]] = ..., match_ended: _Optional[_Union[MatchEnded, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., death: _Optional[_Union[Death, _Mapping]] = ..., xp_granted: _Optional[_Union[XpGranted, _Mapping]] = ..., player_connected: _Optional[_Union[PlayerConnected, _Mapping]] = ..., player_disconnected: _Optional[_Union[PlayerDisconnected, _Mapping]] = ..., damage_summary: _Optional[_Union[DamageSummary, _Mapping]] = ..., level_up: _Optional[_Union[LevelUp, _Mapping]] = ..., purchase: _Optional[_Union[Purchase, _Mapping]] = ..., loadout_changed: _Optional[_Union[LoadoutChanged, _Mapping]] = ..., server_lifecycle: _Optional[_Union[ServerLifecycle, _Mapping]] = ..., flag_captured: _Optional[_Union[FlagCaptured, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("x_m", "y_m")
@@ -252,3 +279,15 @@ class ServerLifecycle(_message.Message):
     state: ServerLifecycle.State
     reason: str
     def __init__(self, state: _Optional[_Union[ServerLifecycle.State, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FlagCaptured(_message.Message):
+    __slots__ = ("player_id", "team", "at", "carried_s")
+    PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    CARRIED_S_FIELD_NUMBER: _ClassVar[int]
+    player_id: int
+    team: int
+    at: Position
+    carried_s: float
+    def __init__(self, player_id: _Optional[int] = ..., team: _Optional[int] = ..., at: _Optional[_Union[Position, _Mapping]] = ..., carried_s: _Optional[float] = ...) -> None: ...

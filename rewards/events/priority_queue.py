@@ -9,21 +9,9 @@ from collections import Counter, deque
 from itertools import islice
 
 from rewards.events import events_pb2 as pb
+from rewards.events.kinds import KINDS
 
-PRIORITY = (
-    "match_ended",  # every player's experience of the match
-    "xp_granted",
-    "kill",
-    "death",
-    "purchase",
-    "match_started",
-    "level_up",
-    "damage_summary",
-    "server_lifecycle",
-    "loadout_changed",
-    "player_disconnected",
-    "player_connected",
-)
+PRIORITY = tuple(sorted(KINDS, key=lambda kind: KINDS[kind].priority, reverse=True))
 """Kinds of events, most important first: players' progress comes before what only analytics reads."""
 
 _RANK = {kind: rank for rank, kind in enumerate(PRIORITY)}

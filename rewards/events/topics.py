@@ -13,6 +13,7 @@ from aiokafka.errors import for_code
 from launchday.resilience.bus import Bus, BusAddress, bus_at
 from rewards.errors import BusUnavailableError, TopicsMissingError
 from rewards.events.kafka_clients import answered, close
+from rewards.events.kinds import ENVELOPE_KEYS, KINDS
 
 DAY_MS = 24 * 3600 * 1000
 _TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS
@@ -73,24 +74,12 @@ REWARDS_TOPICS = (PLAYER, MATCH)
 EVENT_TOPICS = (PLAYER, MATCH, PROGRESS)
 """The topics that carry events: what analytics reads."""
 
-BY_MATCH = "match_id"
-BY_SERVER = "producer"
+BY_MATCH, BY_SERVER = ENVELOPE_KEYS
+
+_OF_SUFFIX = {topic.suffix: topic for topic in EVENT_TOPICS}
 
 ROUTING: Mapping[str, tuple[Topic, str]] = MappingProxyType(
-    {
-        "match_started": (MATCH, BY_MATCH),
-        "match_ended": (MATCH, BY_MATCH),
-        "kill": (PLAYER, "killer_id"),
-        "death": (PLAYER, "victim_id"),
-        "xp_granted": (PLAYER, "player_id"),
-        "player_connected": (PLAYER, "player_id"),
-        "player_disconnected": (PLAYER, "player_id"),
-        "damage_summary": (PLAYER, "player_id"),
-        "level_up": (PROGRESS, "player_id"),
-        "purchase": (PLAYER, "player_id"),
-        "loadout_changed": (PLAYER, "player_id"),
-        "server_lifecycle": (MATCH, BY_SERVER),
-    }
+    {kind.name: (_OF_SUFFIX[kind.topic], kind.key) for kind in KINDS.values()}
 )
 """Kind of event → topic, and the field of the key: the envelope's (BY_MATCH, BY_SERVER) or the event's."""
 

@@ -28,6 +28,7 @@ EVENTS = {
     *("DeathCause", "Envelope", "EventIds", "PlayerPlacement", "ServerState", "Source", "WeaponDamage"),
     *("damage_summary", "death", "kill", "level_up", "loadout_changed", "match_ended", "match_started"),
     *("player_connected", "player_disconnected", "purchase", "server_lifecycle", "xp_granted"),
+    *("event_kinds", "make_event"),
     # sending and reading them
     *("EventProducer", "ProducerCounters", "parse_envelope", "routing"),
     # errors

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
-from rewards.events import compatibility
+from rewards.events import compatibility, events_pb2
 
 
 def message(schema: FileDescriptorProto, name: str) -> DescriptorProto:
@@ -66,6 +66,14 @@ def test_a_change_that_would_break_readers_is_found(
     change(changed)
     found = compatibility.incompatibilities(compatibility.released_schema(), changed)
     assert any(complaint in line for line in found), found
+
+
+@pytest.mark.parametrize("name", ["topic", "key"])
+def test_a_kind_that_goes_another_way_would_lose_its_order(name: str) -> None:
+    changed = compatibility.current_schema()
+    message(changed, "FlagCaptured").options.Extensions[getattr(events_pb2, name)] = "match"
+    [found] = compatibility.incompatibilities(compatibility.current_schema(), changed)
+    assert found.startswith(f"the ({name}) of FlagCaptured was player")
 
 
 @pytest.mark.parametrize(

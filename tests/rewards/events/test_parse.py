@@ -22,6 +22,7 @@ from rewards.events import (
     kill,
     level_up,
     loadout_changed,
+    make_event,
     match_ended,
     match_started,
     parse_envelope,
@@ -81,6 +82,13 @@ EXAMPLES = [
         roster=[(1, 0), (2, 1)],
         waited_s={1: 4.5},
         quality=0.75,
+    ),
+    make_event(
+        SOURCE,
+        "flag_captured",
+        {"player_id": 4, "team": 1, "at": {"x_m": 1.0, "y_m": -2.0}, "carried_s": 8.5},
+        now_s=NOW_S,
+        tick=7,
     ),
 ]
 
@@ -172,6 +180,10 @@ def _change(index: int, change: Callable[[Envelope], object]) -> bytes:
         (_change(11, lambda e: setattr(e.server_lifecycle, "reason", "x" * 201)), "reason"),
         (_change(12, lambda e: setattr(e.match_started, "quality", 1.5)), "quality"),
         (_change(12, lambda e: setattr(e.match_started.players[0], "waited_s", -1)), "waited_s"),
+        (_change(13, lambda e: setattr(e, "match_id", b"")), "match_id"),
+        (_change(13, lambda e: setattr(e.flag_captured, "player_id", 0)), "player_id"),
+        (_change(13, lambda e: setattr(e.flag_captured, "carried_s", float("nan"))), "carried_s"),
+        (_change(3, lambda e: setattr(e.death, "survived_s", float("inf"))), "survived_s"),
     ],
 )
 def test_an_event_that_cannot_be_true_is_refused_with_its_reason(data: bytes | None, reason: str) -> None:
