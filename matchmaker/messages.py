@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from dedicated_server.protocol.modes import MAX_PLAYERS
+from dedicated_server.cards import MAX_PLAYERS
 
 State = Literal["searching", "proposed", "accepted", "assigned", "cancelled", "expired", "failed"]
 SEARCHING: State = "searching"

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dedicated_server.cards import MAX_PLAYERS
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.modes import MODES
-from dedicated_server.protocol.modes import MAX_PLAYERS
 
 MAX_ID = 2**63 - 1
 

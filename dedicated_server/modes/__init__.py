@@ -1,6 +1,6 @@
 """The modes of play: one folder a mode, with its numbers and the few functions that are its own (`hooks.py`).
 
-To add a mode, publish its card in `protocol.modes`, write a folder like its neighbours here, and name it in
+To add a mode, write a folder like its neighbours here, with its card, and name it in
 ``MODES``.
 """
 

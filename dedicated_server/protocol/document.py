@@ -13,6 +13,7 @@ from uuid import UUID
 
 import numpy as np
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token, datagrams, fields
 from dedicated_server.protocol.client.receive import client_receive
@@ -21,7 +22,6 @@ from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.protocol.delta import encode_delta, tight_bits
 from dedicated_server.protocol.fields import HISTORY_TICKS, Field
-from dedicated_server.protocol.modes import MODE_CARDS
 from dedicated_server.protocol.server.wire import ServerWire
 from launchday import startup
 
@@ -60,7 +60,7 @@ def sections() -> dict[str, str]:
             ("mode", "full speed", "map: a square around its centre, half its side"),
             (
                 (card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m")
-                for card in MODE_CARDS.values()
+                for card in shipped_cards().values()
             ),
         ),
         "sizes": _table(("what", "value"), _sizes()),
@@ -165,7 +165,7 @@ def _tight_widths() -> list[tuple[str, object]]:
 
 
 def _modes() -> list[tuple[str, str, str]]:
-    cards = MODE_CARDS.values()
+    cards = shipped_cards().values()
     return [(card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m") for card in cards]
 
 

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD
 from loadtest.errors import LeftOutError
 from loadtest.scenario.faults import Fault, Pause
 from loadtest.scenario.model import Scenario
@@ -34,7 +33,7 @@ BACKEND_STAYS = "a backend that is up already stays as it is set up"
 WHOLE = ("behaviours.retries.",)  # sections that are named instead of their keys
 QUIET_MOVEMENTS = ("roam", "stand", "crowd")  # of players with whom a match lasts until its zone has closed
 RULES_DECIDE = "the rule set of the mode decides how large a match is, and when it starts short"
-BATTLE_ROYALE = BATTLE_ROYALE_CARD.name  # its size is the scenario's, whatever its shipped rule set says
+BATTLE_ROYALE = "battle_royale"  # its size is the scenario's, whatever its shipped rule set says
 PAUSES_SIMULATED = ("cache", "director")  # parts without which nobody is matched
 
 

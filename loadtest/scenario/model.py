@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD, MODE_CARDS
+from dedicated_server.cards import shipped_cards
 from loadtest.scenario.arrivals import Arrivals, curves_of, longest_s, trace_mistakes
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
@@ -335,7 +335,7 @@ class Scenario(Section):
             settings["fleet_policy"] = fleet.policy
         if any(mode.rules for mode in self.modes.values()):
             settings["rule_sets"] = ",".join(
-                f"{name}:{name if name in MODE_CARDS else BATTLE_ROYALE_CARD.name}={each.rules}"
+                f"{name}:{name if name in shipped_cards() else 'battle_royale'}={each.rules}"
                 for name, each in self.modes.items()
                 if each.rules
             )
@@ -343,7 +343,7 @@ class Scenario(Section):
 
     def modes_nobody_plays(self) -> list[str]:
         """The modes that our backend does not have: of names that it does not ship, without rules."""
-        return [name for name, mode in self.modes.items() if name not in MODE_CARDS and not mode.rules]
+        return [name for name, mode in self.modes.items() if name not in shipped_cards() and not mode.rules]
 
 
 def _by_region(given: Mapping[str, float]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from dedicated_server.protocol.modes import MAX_PLAYERS
+from dedicated_server.cards import MAX_PLAYERS
 from loadtest.scenario import behaviour_profiles, link_profiles
 from loadtest.scenario.attributes import AttributeDraw
 from loadtest.scenario.behaviour_profiles import BehaviourProfile

@@ -15,6 +15,11 @@ ROOT = Path(__file__).parent.parent.parent
 SURFACE = Path(__file__).parent / "public_surface.txt"
 # The published contract: the wire for players and issuers of tokens, the modes' cards, the fleet's client.
 MODULES = (
+    "dedicated_server.cards.card",
+    "dedicated_server.cards.kinds",
+    "dedicated_server.cards.mistakes",
+    "dedicated_server.cards.reading",
+    "dedicated_server.cards.registry",
     "dedicated_server.errors",
     "dedicated_server.fleet.client",
     "dedicated_server.protocol.bits",
@@ -31,7 +36,6 @@ MODULES = (
     "dedicated_server.protocol.datagrams",
     "dedicated_server.protocol.fields",
     "dedicated_server.protocol.inputs",
-    "dedicated_server.protocol.modes",
 )
 
 

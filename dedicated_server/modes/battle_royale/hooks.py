@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
-from dedicated_server.protocol.modes import BATTLE_ROYALE_CARD
 from dedicated_server.simulation import weapons
 from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
@@ -77,10 +77,12 @@ def placements(world: World) -> npt.NDArray[np.int32]:
     return rank_teams(status[TEAM], key)
 
 
+_CARD: Final = shipped_cards()["battle_royale"]
+
 BATTLE_ROYALE: Final = Mode(
-    name=BATTLE_ROYALE_CARD.name,
-    speed_m_per_s=BATTLE_ROYALE_CARD.speed_m_per_s,
-    map_half_m=BATTLE_ROYALE_CARD.map_half_m,
+    name=_CARD.name,
+    speed_m_per_s=_CARD.speed_m_per_s,
+    map_half_m=_CARD.map_half_m,
     max_spawn_radius_m=900.0,
     zone_margin_m=50.0,
     zone_hold_share=0.2,

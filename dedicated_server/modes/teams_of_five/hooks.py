@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
-from dedicated_server.protocol.modes import TEAMS_OF_FIVE_CARD
 from dedicated_server.simulation import weapons
 from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
@@ -81,10 +81,12 @@ def placements(world: World) -> npt.NDArray[np.int32]:
     return rank_teams(world.status[TEAM], key)
 
 
+_CARD: Final = shipped_cards()["teams_of_five"]
+
 TEAMS_OF_FIVE: Final = Mode(
-    name=TEAMS_OF_FIVE_CARD.name,
-    speed_m_per_s=TEAMS_OF_FIVE_CARD.speed_m_per_s,
-    map_half_m=TEAMS_OF_FIVE_CARD.map_half_m,
+    name=_CARD.name,
+    speed_m_per_s=_CARD.speed_m_per_s,
+    map_half_m=_CARD.map_half_m,
     max_spawn_radius_m=60.0,
     zone_margin_m=120.0,
     zone_hold_share=1.0,  # the circle never shrinks: time is up when it would have closed

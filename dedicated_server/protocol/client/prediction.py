@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.native.compilation import INNER, STAGE, Records, njit
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.fields import (
@@ -28,7 +29,6 @@ from dedicated_server.protocol.fields import (
     entity_y,
 )
 from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
-from dedicated_server.protocol.modes import MODE_CARDS
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
 # A larger correction is shown at once: nobody glides across a map to where they come back to life.
@@ -45,7 +45,7 @@ class Movement(NamedTuple):
 
 MOVEMENT = {
     name: Movement(step_m=card.speed_m_per_s / TICK_HZ, map_half_m=card.map_half_m)
-    for name, card in MODE_CARDS.items()
+    for name, card in shipped_cards().items()
 }
 
 OWN = np.dtype(

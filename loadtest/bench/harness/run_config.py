@@ -13,9 +13,9 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.cards import MAX_PLAYERS
 from dedicated_server.modes import BATTLE_ROYALE, MODES, Mode
 from dedicated_server.protocol.fields import TICK_HZ
-from dedicated_server.protocol.modes import MAX_PLAYERS
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
 
 MAP_HALF_M: Final = 1_000.0  # of battle royale, and what positions on the wire can express

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedicated_server.protocol.modes import MAX_PLAYERS
+from dedicated_server.cards import MAX_PLAYERS
 from loadtest.scenario.arrivals import CURVES
 from loadtest.scenario.faults import FAULTS
 from loadtest.scenario.model import KeyPath, Scenario
