@@ -93,9 +93,13 @@ def _fields(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[s
 def _routes(old: DescriptorProto, new: DescriptorProto, name: str) -> Iterator[str]:
     # Events of one key keep their order as long as they are in one partition of one topic.
     for extension in (pb.topic, pb.key):
-        before = old.options.Extensions[extension]
-        if before and before != new.options.Extensions[extension]:
-            yield f"the ({extension.name}) of {name} was {before} and is another"
+        was, found = _option(old, extension), _option(new, extension)
+        if was and was != found:
+            yield f"the ({extension.name}) of {name} {f'was {was} and is {found}' if found else 'is gone'}"
+
+
+def _option(message: Any, extension: Any) -> Any:
+    return message.options.Extensions[extension]
 
 
 def _enums(old: Iterable[Any], new: Iterable[Any], path: str) -> Iterator[str]:
