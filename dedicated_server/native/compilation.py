@@ -33,10 +33,21 @@ if TYPE_CHECKING:
 
     def int64(value: Any) -> int:
         """Convert to signed 64 bits: the one conversion from uint64 that numba does not turn into a float."""
+
+    def to_fixed_tuple(row: Any, length: int) -> tuple[int, ...]:
+        """The first ``length`` numbers of a row, as many as the compiler can know."""
 else:
+    from numba import config
     from numba import njit as njit
 
     int64 = np.int64
+    if config.DISABLE_JIT:
+
+        def to_fixed_tuple(row: Any, length: int) -> tuple[int, ...]:
+            """The same in plain Python."""
+            return tuple(int(number) for number in row[:length])
+    else:
+        from numba.np.unsafe.ndarray import to_fixed_tuple as to_fixed_tuple
 
 # For kernels that are called from Python, and from other compiled code.
 STAGE: Final[dict[str, Any]] = {"_nrt": False}

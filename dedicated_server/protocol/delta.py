@@ -20,18 +20,21 @@ import numpy as np
 
 from dedicated_server.native.compilation import INNER, STAGE, Words, int64, njit
 from dedicated_server.protocol.bits import bit_length, take_int, unzigzag, zigzag
-from dedicated_server.protocol.fields import (
+from dedicated_server.protocol.entities import (
     FLAG_BITS,
     HEALTH_AT,
     HEALTH_BITS,
-    POSITION_BITS,
-    POSITION_MASK,
-    Y_AT,
-    YAW_AT,
+    RECORD_BITS,
     YAW_BITS,
     YAW_MASK,
     YAW_TURN,
+    Record,
+    at_place,
+    x_units,
+    y_units,
+    yaw_units,
 )
+from dedicated_server.protocol.fields import POSITION_BITS, POSITION_MASK
 
 WIDE_MORE_BITS = 3
 SMALL_TURN_BITS = 6
@@ -47,16 +50,16 @@ def tight_bits(age: int) -> int:
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
+def encode_delta(record: Record, base: Record, age: int) -> tuple[np.uint64, int]:
     """Code ``record`` against ``base``, ``age`` ticks older: lowest bit first, and its length in bits."""
     if record == base:
         return np.uint64(0), int64(1)
     code = np.uint64(1)
     length = int64(1)
 
-    x, y = record & POSITION_MASK, (record >> Y_AT) & POSITION_MASK
-    dx = zigzag(x - (base & POSITION_MASK))
-    dy = zigzag(y - ((base >> Y_AT) & POSITION_MASK))
+    x, y = x_units(record), y_units(record)
+    dx = zigzag(x - x_units(base))
+    dy = zigzag(y - y_units(base))
     width = tight_bits(age)
     reach = dx | dy
     if reach == 0:
@@ -71,8 +74,8 @@ def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
             code, length, 0b111 | (x << 3) | (y << (3 + POSITION_BITS)), 3 + 2 * POSITION_BITS
         )
 
-    yaw = (record >> YAW_AT) & YAW_MASK
-    turn = (yaw - ((base >> YAW_AT) & YAW_MASK) + YAW_TURN // 2) % YAW_TURN - YAW_TURN // 2
+    yaw = yaw_units(record)
+    turn = (yaw - yaw_units(base) + YAW_TURN // 2) % YAW_TURN - YAW_TURN // 2
     if turn == 0:
         length += 1
     elif zigzag(turn) < _SMALL_TURNS:
@@ -80,22 +83,22 @@ def encode_delta(record: int, base: int, age: int) -> tuple[np.uint64, int]:
     else:
         code, length = _put(code, length, 0b11 | (yaw << 2), 2 + YAW_BITS)
 
-    if record >> HEALTH_AT == base >> HEALTH_AT:
+    vitals = record[0] >> HEALTH_AT
+    if vitals == base[0] >> HEALTH_AT:
         length += 1
     else:
-        code, length = _put(code, length, 1 | ((record >> HEALTH_AT) << 1), 1 + VITALS_BITS)
+        code, length = _put(code, length, 1 | (vitals << 1), 1 + VITALS_BITS)
     return code, length
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def decode_delta(words: Words, position: int, base: int, age: int) -> tuple[int, int]:
+def decode_delta(words: Words, position: int, base: Record, age: int) -> tuple[Record, int]:
     """The reverse of `encode_delta`, from a stream: the record and the position behind it."""
     if take_int(words, position, 1) == 0:
         return base, position + 1
     position += 1
-    x, y = base & POSITION_MASK, (base >> Y_AT) & POSITION_MASK
-    yaw = (base >> YAW_AT) & YAW_MASK
-    vitals = base >> HEALTH_AT
+    x, y, yaw = x_units(base), y_units(base), yaw_units(base)
+    vitals = base[0] >> HEALTH_AT
 
     move = take_int(words, position, 3)
     if move & 1 == 0:
@@ -125,7 +128,13 @@ def decode_delta(words: Words, position: int, base: int, age: int) -> tuple[int,
     if take_int(words, position, 1) == 1:
         vitals = take_int(words, position + 1, VITALS_BITS)
         position += VITALS_BITS
-    return x | (y << Y_AT) | (yaw << YAW_AT) | (vitals << HEALTH_AT), position + 1
+    return at_place((vitals << HEALTH_AT, *base[1:]), x, y, yaw), position + 1
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def whole_record(words: Words, position: int) -> Record:
+    """Read a whole record of RECORD_BITS bits from a stream."""
+    return (take_int(words, position, RECORD_BITS),)
 
 
 @njit(cache=True, nogil=True, **INNER)

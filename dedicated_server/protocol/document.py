@@ -15,7 +15,7 @@ import numpy as np
 
 from dedicated_server.cards import shipped_cards
 from dedicated_server.native.mmsg import sockaddr
-from dedicated_server.protocol import connect_token, datagrams, fields
+from dedicated_server.protocol import connect_token, datagrams, entities, fields
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
@@ -49,7 +49,7 @@ def render(text: str) -> str:
 def sections() -> dict[str, str]:
     """Every generated section by name."""
     return {
-        "entity-fields": _field_table(fields.ENTITY_FIELDS),
+        "entity-fields": _field_table(entities.ENTITY_FIELDS),
         "match-fields": _field_table(fields.MATCH_FIELDS),
         "snapshot-fields": _field_table(fields.SNAPSHOT_FIELDS),
         "reliable-head-fields": _field_table(fields.RELIABLE_HEAD_FIELDS),
@@ -82,10 +82,10 @@ def vectors() -> dict[str, bytes]:
     for cipher, name in connect_token.CIPHERS.items():
         for step, data in _exchange(cipher).items():
             made[f"{name}, {step}"] = data
-    base = fields.pack_entity(10.0, -20.0, 1.0, 100, fields.FLAG_ALIVE)
+    base = entities.pack_player(10.0, -20.0, 1.0, 100, entities.FLAG_ALIVE)
     for what, other in (
-        ("tight", fields.pack_entity(10.1, -20.1, 1.02, 100, fields.FLAG_ALIVE)),
-        ("absolute", fields.pack_entity(-900.0, 900.0, 4.0, 0, 0)),
+        ("tight", entities.pack_player(10.1, -20.1, 1.02, 100, entities.FLAG_ALIVE)),
+        ("absolute", entities.pack_player(-900.0, 900.0, 4.0, 0, 0)),
     ):
         code, bits = encode_delta(other, base, 3)
         made[f"difference, {what}, age 3, {bits} bits"] = int(code).to_bytes(8, "little")
@@ -105,7 +105,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
     clients.add(token)
     made = {"connect token": token}
     room = np.zeros(ROW_BYTES, np.uint8)
-    world = np.array([fields.pack_entity(10.0 * e, -20.0, 1.0, 100, fields.FLAG_ALIVE) for e in range(3)])
+    world = np.array([entities.pack_player(10.0 * e, -20.0, 1.0, 100, entities.FLAG_ALIVE) for e in range(3)])
     everybody = np.tile(np.arange(3, dtype=np.int32), (3, 1))
     names = (
         ("request", "challenge"),

@@ -8,9 +8,8 @@ record's fields are packed in the table's order, lowest bits first.
 
 from __future__ import annotations
 
-import math
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dedicated_server.native.compilation import njit
 
@@ -37,31 +36,11 @@ def positions(table: tuple[Field, ...]) -> tuple[int, ...]:
     return (0, *accumulate(widths(table)))[:-1]
 
 
-# --- an entity: one record of 57 bits fits an int64 ---------------------------------------------------------
+# --- positions ----------------------------------------------------------------------------------------------
 POSITION_UNITS_PER_M = 64  # 1.6 cm
 WORLD_HALF_M = 1024.0
-
-ENTITY_FIELDS = (
-    Field("x", 17, "metres east × 64, from −1,024 m"),
-    Field("y", 17, "metres north × 64, from −1,024 m"),
-    Field("yaw", 10, "1/1024 turn, counter-clockwise from east"),
-    Field("health", 7, "points, 0 to 100"),
-    Field("flags", 6, "bits: 1 alive, 2 firing, 4 outside the zone, 16 hurt, 32 connected; 8 is reserved"),
-)
-POSITION_BITS, _, YAW_BITS, HEALTH_BITS, FLAG_BITS = widths(ENTITY_FIELDS)
-_, Y_AT, YAW_AT, HEALTH_AT, FLAGS_AT = positions(ENTITY_FIELDS)
-RECORD_BITS = FLAGS_AT + FLAG_BITS
+POSITION_BITS = 17
 POSITION_MASK = (1 << POSITION_BITS) - 1
-YAW_TURN = 1 << YAW_BITS  # units of yaw in a full turn
-YAW_MASK = YAW_TURN - 1
-_HEALTH_MASK = (1 << HEALTH_BITS) - 1
-_FLAG_MASK = (1 << FLAG_BITS) - 1
-
-FLAG_ALIVE = 1
-FLAG_FIRING = 2
-FLAG_OUTSIDE_ZONE = 4
-FLAG_HURT = 16
-FLAG_CONNECTED = 32
 
 # --- the match ----------------------------------------------------------------------------------------------
 MATCH_PHASE, MATCH_ZONE_X, MATCH_ZONE_Y, MATCH_ZONE_RADIUS, MATCH_ALIVE, MATCH_COUNTDOWN = range(6)
@@ -154,52 +133,3 @@ def quantise_position(metres: float) -> int:
     if not units > 0.0:
         return 0
     return int(units) if units < POSITION_MASK else POSITION_MASK
-
-
-@njit(cache=True, nogil=True)
-def quantise_yaw(radians: float) -> int:
-    """Radians as 1/1024 turn, 0…1023, wrapped."""
-    turns = radians * (1.0 / (2.0 * math.pi))
-    return math.floor((turns - math.floor(turns)) * YAW_TURN + 0.5) & YAW_MASK
-
-
-@njit(cache=True, nogil=True)
-def pack_entity(x_m: float, y_m: float, yaw_radians: float, health: int, flags: int) -> int:
-    """One entity as an int64 of 57 bits, laid out as ENTITY_FIELDS says."""
-    return (
-        quantise_position(x_m)
-        | (quantise_position(y_m) << Y_AT)
-        | (quantise_yaw(yaw_radians) << YAW_AT)
-        | (max(0, min(int(health), _HEALTH_MASK)) << HEALTH_AT)
-        | ((int(flags) & _FLAG_MASK) << FLAGS_AT)
-    )
-
-
-@njit(cache=True, nogil=True)
-def entity_x(record: Any) -> Any:
-    """Metres east; works on an int64 or an array of them."""
-    return (record & POSITION_MASK) / POSITION_UNITS_PER_M - WORLD_HALF_M
-
-
-@njit(cache=True, nogil=True)
-def entity_y(record: Any) -> Any:
-    """Metres north; works on an int64 or an array of them."""
-    return ((record >> Y_AT) & POSITION_MASK) / POSITION_UNITS_PER_M - WORLD_HALF_M
-
-
-@njit(cache=True, nogil=True)
-def entity_yaw(record: Any) -> Any:
-    """Radians, 0…2π; works on an int64 or an array of them."""
-    return ((record >> YAW_AT) & YAW_MASK) * (2.0 * math.pi / YAW_TURN)
-
-
-@njit(cache=True, nogil=True)
-def entity_health(record: Any) -> Any:
-    """Points, 0…100; works on an int64 or an array of them."""
-    return (record >> HEALTH_AT) & _HEALTH_MASK
-
-
-@njit(cache=True, nogil=True)
-def entity_flags(record: Any) -> Any:
-    """FLAG_… bits; works on an int64 or an array of them."""
-    return (record >> FLAGS_AT) & _FLAG_MASK

@@ -14,12 +14,16 @@ from numba import njit
 
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.protocol.datagrams import CONNECTED
-from dedicated_server.protocol.fields import (
+from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
     FLAG_CONNECTED,
     FLAG_FIRING,
     FLAG_HURT,
     FLAG_OUTSIDE_ZONE,
+    pack_player,
+    store_record,
+)
+from dedicated_server.protocol.fields import (
     MATCH_ALIVE,
     MATCH_COUNTDOWN,
     MATCH_PHASE,
@@ -30,7 +34,6 @@ from dedicated_server.protocol.fields import (
     RELIABLE_HIT,
     RELIABLE_KILL,
     RELIABLE_MATCH_OVER,
-    pack_entity,
     quantise_position,
 )
 from dedicated_server.protocol.server.reliable import queue_reliable
@@ -76,7 +79,7 @@ def replicate_world(
     phase: int,
     countdown_ticks: int,
 ) -> None:
-    """Fill ``records`` (int64[N]), ``match_state`` (int32[6]) and the wire's inputs applied.
+    """Fill ``records`` (int64[N, RECORD_WORDS]), ``match_state`` (int32[6]) and the wire's inputs applied.
 
     Queue the tick's hits and kills.
     """
@@ -98,13 +101,14 @@ def replicate_world(
             flags |= FLAG_HURT
         if wire.status[player] == CONNECTED:
             flags |= FLAG_CONNECTED
-        records[player] = pack_entity(
+        record = pack_player(
             world.body[X_M, player],
             world.body[Y_M, player],
             status[YAW, player] * RADIANS,
             math.ceil(world.body[HEALTH_POINTS, player]),
             flags,
         )
+        store_record(records[player], record)
         wire.per_slot[INPUT_APPLIED, player] = status[APPLIED_INPUT, player]
     match_state[MATCH_PHASE] = phase
     match_state[MATCH_ZONE_X] = quantise_position(world.rules[ZONE_X_M])

@@ -20,6 +20,7 @@ from numba import njit, typeof
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, load_state, prefetch, prefetch_array
 from dedicated_server.protocol.datagrams import REPLAY_WINDOW
+from dedicated_server.protocol.entities import RECORD_WORDS
 from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_FIELDS
 from dedicated_server.protocol.inputs import INPUT_RING
 from dedicated_server.protocol.server.receive import open_batch
@@ -61,7 +62,7 @@ class TickArrays(NamedTuple):
     grid: Grid
     interest: Interest
     hints: CombatHints
-    records: npt.NDArray[np.int64]  # [N] the wire's form of each entity
+    records: npt.NDArray[np.int64]  # [N, RECORD_WORDS] the wire's form of each entity
     match_state: npt.NDArray[np.int32]  # [6] and of the match
     sent_bytes: npt.NDArray[np.int64]  # [N] to each client so far, headers included
     joined: npt.NDArray[np.bool_]  # [N] has been connected
@@ -85,7 +86,7 @@ def gather_arrays(
         grid=grid,
         interest=new_interest(teams, zeros),
         hints=new_combat_hints(players, zeros),
-        records=zeros(players, dtype=np.int64),
+        records=zeros((players, RECORD_WORDS), dtype=np.int64),
         match_state=zeros(len(MATCH_FIELDS), dtype=np.int32),
         sent_bytes=zeros(players, dtype=np.int64),
         joined=zeros(players, dtype=np.bool_),
@@ -219,6 +220,6 @@ def _prefetch_shared(wire: ServerState, tick: int) -> None:
     """Prefetch what the snapshots of all clients are made from."""
     players = wire.status.shape[0]
     for age in range(RECENT_TICKS):
-        prefetch(wire.history[(tick - age) % HISTORY_TICKS].ctypes.data, 8 * players)
+        prefetch(wire.history[(tick - age) % HISTORY_TICKS].ctypes.data, 8 * RECORD_WORDS * players)
         prefetch(wire.codes[age].ctypes.data, 16 * players)
     prefetch(wire.status.ctypes.data, players)

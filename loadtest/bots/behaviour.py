@@ -16,15 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.native.compilation import STAGE, njit
-from dedicated_server.protocol.fields import (
-    BUTTON_FIRE,
+from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
-    PHASE_PLAYING,
-    POSITION_UNITS_PER_M,
-    WORLD_HALF_M,
+    Record,
     entity_flags,
     entity_x,
     entity_y,
+    load_record,
+)
+from dedicated_server.protocol.fields import (
+    BUTTON_FIRE,
+    PHASE_PLAYING,
+    POSITION_UNITS_PER_M,
+    WORLD_HALF_M,
 )
 from loadtest.bots.perception import NO_TARGET
 from loadtest.bots.rng import next_normal, next_uniform
@@ -114,14 +118,17 @@ def nearest_enemy(
     NO_TARGET.
 
     Args:
-        seen: int64[entities], packed records of one client.
+        seen: int64[entities, RECORD_WORDS], records of one client.
         seen_tick: int32[entities], 0 where the entity is not in view.
     """
     nearest, nearest_square = NO_TARGET, sight_m * sight_m
     for entity in range(len(seen)):
-        if entity == own or seen_tick[entity] == 0 or not entity_flags(seen[entity]) & FLAG_ALIVE:
+        if entity == own or seen_tick[entity] == 0:
             continue
-        east, north = entity_x(seen[entity]) - own_x_m, entity_y(seen[entity]) - own_y_m
+        record = load_record(seen[entity])
+        if not entity_flags(record) & FLAG_ALIVE:
+            continue
+        east, north = entity_x(record) - own_x_m, entity_y(record) - own_y_m
         square = east * east + north * north
         if square < nearest_square:
             nearest, nearest_square = entity, square
@@ -134,7 +141,7 @@ def choose_target(
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
-    own_record: int,
+    own_record: Record,
     seen: npt.NDArray[np.int64],
     seen_tick: npt.NDArray[np.int32],
     now_s: float,
@@ -145,9 +152,9 @@ def choose_target(
         bot_states: BRAIN_DTYPE[bots].
         streams: uint64[bots], random streams.
         session: this bot's record of ``ClientSessions.state.sessions``.
-        own_record: its own body, 0 while it is not in view.
-        seen, seen_tick: int64[entities] and int32[entities], the newest record of each entity and its tick;
-            0: not in view.
+        own_record: its own body, NO_RECORD while it is not in view.
+        seen, seen_tick: int64[entities, RECORD_WORDS] and int32[entities], the newest record of each entity
+            and its tick; 0: not in view.
         now_s: seconds of the machine's monotonic clock.
     """
     state = bot_states[bot]
@@ -155,7 +162,9 @@ def choose_target(
         state.target, state.target_until_s = NO_TARGET, now_s
         return NO_TARGET
     target = state.target
-    lost = target != NO_TARGET and (seen_tick[target] == 0 or not entity_flags(seen[target]) & FLAG_ALIVE)
+    lost = target != NO_TARGET and (
+        seen_tick[target] == 0 or not entity_flags(load_record(seen[target])) & FLAG_ALIVE
+    )
     if lost or now_s >= state.target_until_s:
         state.target_until_s = now_s + TARGET_S * (0.5 + next_uniform(streams, bot))
         own = session.own_entity
@@ -173,16 +182,16 @@ def decide(
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
-    own_record: int,
-    enemy_record: int,
+    own_record: Record,
+    enemy_record: Record,
     now_s: float,
 ) -> None:
     """Write what ``bot`` does now into ``bot_states[bot]``: move_x, move_y, yaw, buttons. Call it after
     ``choose_target``.
 
     Args:
-        own_record, enemy_record: its own body and the target, as its client shows them; 0 where there is
-            none.
+        own_record, enemy_record: its own body and the target, as its client shows them; NO_RECORD where
+            there is none.
     """
     state = bot_states[bot]
     state.move_x, state.move_y, state.buttons = 0, 0, 0

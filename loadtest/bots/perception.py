@@ -31,6 +31,7 @@ from dedicated_server.protocol.client.prediction import (
 )
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.client.view import own_record
+from dedicated_server.protocol.entities import NO_RECORD, Record, load_record
 
 NO_TARGET = -1
 
@@ -81,7 +82,7 @@ def perceive_snapshot(perception: Perception, wire: ClientState, index: int, now
         if seen_tick == 0:
             perception.target_history.held[index, 0] = 0
         elif seen_tick == tick:
-            keep_record(perception.target_history, index, 0, tick, wire.seen[index, target])
+            keep_record(perception.target_history, index, 0, tick, load_record(wire.seen[index, target]))
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -92,29 +93,30 @@ def track_target(perception: Perception, wire: ClientState, index: int, target: 
     perception.target[index] = target
     perception.target_history.held[index, 0] = 0
     if target >= 0 and wire.seen_tick[index, target] != 0:
-        keep_record(
-            perception.target_history, index, 0, wire.seen_tick[index, target], wire.seen[index, target]
-        )
+        record = load_record(wire.seen[index, target])
+        keep_record(perception.target_history, index, 0, wire.seen_tick[index, target], record)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def perceive_frame(perception: Perception, wire: ClientState, index: int, now_s: float) -> tuple[float, int]:
+def perceive_frame(
+    perception: Perception, wire: ClientState, index: int, now_s: float
+) -> tuple[float, Record]:
     """Advance to a frame.
 
     Returns:
-        The server tick that the frame shows, and the own body's record where it is predicted to be; 0 while
-        it is not in view.
+        The server tick that the frame shows, and the own body's record where it is predicted to be;
+        NO_RECORD while it is not in view.
     """
     tick = clock_advance(perception.clocks, index, now_s)
     own = wire.sessions[index].own_entity
     if wire.seen_tick[index, own] == 0:
-        return tick, 0
-    return tick, own_record(perception.prediction, wire, index, wire.seen[index, own])
+        return tick, NO_RECORD
+    return tick, own_record(perception.prediction, wire, index, load_record(wire.seen[index, own]))
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def target_record(perception: Perception, index: int, tick: float) -> int:
-    """The target's record as shown at ``tick``; 0 where there is none."""
+def target_record(perception: Perception, index: int, tick: float) -> Record:
+    """The target's record as shown at ``tick``; NO_RECORD where there is none."""
     history = perception.target_history
     return record_at(
         history.tick[index, 0],

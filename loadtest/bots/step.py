@@ -20,7 +20,8 @@ from dedicated_server.native.compilation import INNER, STAGE, njit
 from dedicated_server.protocol.client.prediction import predict
 from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
 from dedicated_server.protocol.client.transmit import client_transmit
-from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, TICK_HZ, entity_flags
+from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, load_record
+from dedicated_server.protocol.fields import PHASE_PLAYING, TICK_HZ
 from loadtest.bots.behaviour import choose_target, decide
 from loadtest.bots.links import LinkQueue, link_pop, link_push
 from loadtest.bots.perception import (
@@ -255,7 +256,7 @@ def _status(swarm: SwarmState, bot: int, session: int) -> int:
     if (
         record.match_phase == PHASE_PLAYING
         and clients.seen_tick[session, own] != 0
-        and not entity_flags(clients.seen[session, own]) & FLAG_ALIVE
+        and not entity_flags(load_record(clients.seen[session, own])) & FLAG_ALIVE
     ):
         status |= DIED
     return int(status)

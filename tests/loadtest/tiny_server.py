@@ -17,7 +17,8 @@ import numpy as np
 
 from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token
-from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, RELIABLE_MATCH_OVER, pack_entity
+from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
+from dedicated_server.protocol.fields import PHASE_PLAYING, RELIABLE_MATCH_OVER
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 
 MAX_BATCH = 256
@@ -100,7 +101,7 @@ class TinyServer:
         wire.input_applied[:] = wire.input_newest
         world = np.array(
             [
-                pack_entity(10.0 * slot, 0.0, 0.0, 100, FLAG_ALIVE if self.alive[slot] else 0)
+                pack_player(10.0 * slot, 0.0, 0.0, 100, FLAG_ALIVE if self.alive[slot] else 0)
                 for slot in range(self.players)
             ],
             np.int64,

@@ -15,17 +15,22 @@ import numpy as np
 
 from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, njit
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.fields import (
+from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
-    HEALTH_AT,
-    POSITION_MASK,
-    POSITION_UNITS_PER_M,
-    Y_AT,
-    YAW_AT,
+    NO_RECORD,
+    RECORD_WORDS,
     YAW_MASK,
     YAW_TURN,
+    Record,
+    at_place,
     entity_flags,
+    load_record,
+    store_record,
+    x_units,
+    y_units,
+    yaw_units,
 )
+from dedicated_server.protocol.fields import POSITION_MASK, POSITION_UNITS_PER_M
 
 # Records of one entity: more than the longest delay of `clock` in ticks, and no power of two.
 RECORDS_KEPT = 15
@@ -33,7 +38,6 @@ MAX_EXTRAPOLATION_TICKS = 12.0  # a fifth of a second: longer guesses are worse 
 MAX_SPEED_M_PER_TICK = 0.25  # twice a run, and
 SLACK_M = 1.0  # for corrections: more than that was not run
 
-_BELOW_HEALTH = (1 << HEALTH_AT) - 1  # position and yaw; health and flags lie above
 _MAX_SPEED_UNITS = MAX_SPEED_M_PER_TICK * POSITION_UNITS_PER_M
 _SLACK_UNITS = SLACK_M * POSITION_UNITS_PER_M
 
@@ -42,7 +46,7 @@ class Interpolation(NamedTuple):
     """The last records of each entity: C clients, E entities, rings of RECORDS_KEPT."""
 
     tick: Ints  # [C, E, RECORDS_KEPT]
-    record: Longs  # [C, E, RECORDS_KEPT]
+    record: Longs  # [C, E, RECORDS_KEPT, RECORD_WORDS]
     newest: Ints  # [C, E]: place of the newest record in its ring
     held: Ints  # [C, E]: records there; 0: not in view
 
@@ -55,7 +59,7 @@ def new_interpolation(capacity: int, entities: int) -> Interpolation:
     rings = (capacity, entities, RECORDS_KEPT)
     return Interpolation(
         np.zeros(rings, np.int32),
-        np.zeros(rings, np.int64),
+        np.zeros((*rings, RECORD_WORDS), np.int64),
         np.zeros(rings[:2], np.int32),
         np.zeros(rings[:2], np.int32),
     )
@@ -73,64 +77,64 @@ def keep_records(kept: Interpolation, wire: ClientState, index: int) -> None:
         if seen_tick == 0:
             kept.held[index, entity] = 0
         elif seen_tick == tick:
-            keep_record(kept, index, entity, tick, wire.seen[index, entity])
+            keep_record(kept, index, entity, tick, load_record(wire.seen[index, entity]))
 
 
 @njit(cache=True, nogil=True, **INNER)
-def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record: int) -> None:
+def keep_record(kept: Interpolation, index: int, entity: int, tick: int, record: Record) -> None:
     """Keep one record of one entity. A tick older than the newest kept begins a new session."""
     count, newest = kept.held[index, entity], kept.newest[index, entity]
     if count > 0 and tick <= kept.tick[index, entity, newest]:  # a new session
         count = 0
     newest = (newest + 1) % RECORDS_KEPT
     kept.tick[index, entity, newest] = tick
-    kept.record[index, entity, newest] = record
+    store_record(kept.record[index, entity, newest], record)
     kept.newest[index, entity] = newest
     kept.held[index, entity] = min(count + 1, RECORDS_KEPT)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: float) -> int:
-    """The record to be shown at ``view_tick``, packed as `fields` says; 0 where no record is kept.
+def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: float) -> Record:
+    """The record to be shown at ``view_tick``; NO_RECORD where none is kept.
 
-    ``ticks``, ``records``: one entity's rings, [RECORDS_KEPT]; the ``count`` newest of them end at place
-    ``newest``. Health and flags are those of the last record not later than ``view_tick``.
+    ``ticks``, ``records``: one entity's rings, [RECORDS_KEPT] and [RECORDS_KEPT, RECORD_WORDS]; the ``count``
+    newest of them end at place ``newest``. Health and flags are those of the last record not later than
+    ``view_tick``.
     """
     if count == 0:
-        return 0
+        return NO_RECORD
+    last = load_record(records[newest])
     later = newest
     if ticks[newest] <= view_tick:
         if count == 1:
-            return int(records[newest])
+            return last
         before = (newest - 1) % RECORDS_KEPT
         ahead = min(view_tick - ticks[newest], MAX_EXTRAPOLATION_TICKS)
-        if not entity_flags(records[newest]) & FLAG_ALIVE:
-            return int(records[newest])
+        if not entity_flags(last) & FLAG_ALIVE:
+            return last
         share = ahead / (ticks[newest] - ticks[before])
-        return _blend(records[before], records[newest], ticks[newest] - ticks[before], 1.0 + share)
+        return _blend(load_record(records[before]), last, ticks[newest] - ticks[before], 1.0 + share)
     for back in range(1, count):
         earlier = (newest - back) % RECORDS_KEPT
         if ticks[earlier] <= view_tick:
             passed = ticks[later] - ticks[earlier]
-            return _blend(records[earlier], records[later], passed, (view_tick - ticks[earlier]) / passed)
+            share = (view_tick - ticks[earlier]) / passed
+            return _blend(load_record(records[earlier]), load_record(records[later]), passed, share)
         later = earlier
-    return int(records[later])
+    return load_record(records[later])
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _blend(first: int, second: int, ticks: int, share: float) -> int:
+def _blend(first: Record, second: Record, ticks: int, share: float) -> Record:
     """From ``first`` (share 0) through ``second`` (share 1) and on; ``ticks`` lie between the two."""
-    x, y = first & POSITION_MASK, (first >> Y_AT) & POSITION_MASK
-    east = (second & POSITION_MASK) - x
-    north = ((second >> Y_AT) & POSITION_MASK) - y
+    x, y, yaw = x_units(first), y_units(first), yaw_units(first)
+    east, north = x_units(second) - x, y_units(second) - y
     known = second if share >= 1.0 else first
     farthest = _MAX_SPEED_UNITS * ticks + _SLACK_UNITS
     if east * east + north * north > farthest * farthest:
-        return int(known)
-    yaw = (first >> YAW_AT) & YAW_MASK
-    turn = ((((second >> YAW_AT) & YAW_MASK) - yaw + YAW_TURN // 2) & YAW_MASK) - YAW_TURN // 2
+        return known
+    turn = ((yaw_units(second) - yaw + YAW_TURN // 2) & YAW_MASK) - YAW_TURN // 2
     x = min(max(round(x + east * share), 0), POSITION_MASK)
     y = min(max(round(y + north * share), 0), POSITION_MASK)
     yaw = round(yaw + turn * min(share, 1.0)) & YAW_MASK
-    lower = int(x) | (int(y) << Y_AT) | (int(yaw) << YAW_AT)
-    return int((known & ~_BELOW_HEALTH) | lower)
+    return at_place(known, int(x), int(y), int(yaw))

@@ -25,13 +25,8 @@ from numba import typeof
 
 from dedicated_server.native.compilation import INLINE, Floats, Ints, njit
 from dedicated_server.protocol.client.state import ClientState, allocate
-from dedicated_server.protocol.fields import (
-    FLAG_ALIVE,
-    PHASE_PLAYING,
-    entity_flags,
-    entity_x,
-    entity_y,
-)
+from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
+from dedicated_server.protocol.fields import PHASE_PLAYING
 
 UNKNOWN: Final = -1  # an entity or a team that the client has not been told of
 NOBODY: Final = -1  # a flag's carrier where nobody has it
@@ -149,7 +144,7 @@ def is_alive(view: ModeView, client: int, entity: int) -> bool:
     """Whether a player is in view and alive."""
     if not is_in_view(view, client, entity):
         return False
-    return bool(entity_flags(view.wire.seen[client, entity]) & FLAG_ALIVE != 0)
+    return bool(entity_flags(load_record(view.wire.seen[client, entity])) & FLAG_ALIVE != 0)
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -157,7 +152,7 @@ def position_of(view: ModeView, client: int, entity: int) -> tuple[float, float]
     """Where an entity was seen last, in metres east and north; not a number where it is not in view."""
     if not is_in_view(view, client, entity):
         return math.nan, math.nan
-    record = view.wire.seen[client, entity]
+    record = load_record(view.wire.seen[client, entity])
     return entity_x(record), entity_y(record)
 
 

@@ -19,15 +19,8 @@ import numpy.typing as npt
 from dedicated_server.cards import shipped_cards
 from dedicated_server.native.compilation import INNER, STAGE, Records, njit
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.fields import (
-    FLAG_ALIVE,
-    PHASE_PLAYING,
-    POSITION_UNITS_PER_M,
-    TICK_HZ,
-    entity_flags,
-    entity_x,
-    entity_y,
-)
+from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
+from dedicated_server.protocol.fields import PHASE_PLAYING, POSITION_UNITS_PER_M, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
@@ -133,7 +126,7 @@ def reconcile(prediction: Prediction, wire: ClientState, index: int) -> None:
     entity = session.own_entity
     if wire.seen_tick[index, entity] != session.snapshot_tick:
         return
-    record = wire.seen[index, entity]
+    record = load_record(wire.seen[index, entity])
     x_m, y_m = entity_x(record), entity_y(record)
     applied = session.input_applied
     moves = session.match_phase == PHASE_PLAYING and entity_flags(record) & FLAG_ALIVE != 0

@@ -7,7 +7,8 @@ import numpy as np
 from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, Words, int64, njit
 from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, take, take_int
+from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, take_int
+from dedicated_server.protocol.client.records import read_leaves, read_records
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
     CLIENT_REFUSED,
@@ -17,7 +18,6 @@ from dedicated_server.protocol.client.state import (
     SENT_RING,
     ClientState,
 )
-from dedicated_server.protocol.delta import decode_delta
 from dedicated_server.protocol.fields import (
     AGE_BITS,
     BASE_AGE_AT,
@@ -25,12 +25,10 @@ from dedicated_server.protocol.fields import (
     GAP_BITS_AT,
     HINT_BITS,
     HISTORY_TICKS,
-    INDEX_BITS,
     INPUT_LAG_AT,
     INPUT_LAG_BITS,
     INPUT_NEWEST_AT,
     INPUT_NEWEST_BITS,
-    LEAVE_COUNT_BITS,
     MATCH_AT,
     MATCH_BITS,
     MATCH_WIDTHS,
@@ -38,7 +36,6 @@ from dedicated_server.protocol.fields import (
     MESSAGE_BITS,
     MESSAGE_KEEP_ALIVE,
     MESSAGE_SNAPSHOT,
-    RECORD_COUNT_BITS,
     RELIABLE_A_AT,
     RELIABLE_A_BITS,
     RELIABLE_B_AT,
@@ -205,10 +202,10 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
     if has_hints == 1:
         session.hints = take_int(words, position, HINT_BITS)
         position += HINT_BITS
-    position = _read_leaves(state, index, words, position)
+    position = read_leaves(state, index, words, position)
     if position < 0 or position > bits:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
-    position, reason = _read_records(state, index, words, position, bits, tick, base_age, gap_bits)
+    position, reason = read_records(state, index, words, position, bits, tick, base_age, gap_bits)
     if reason >= 0:
         return _drop(state, reason)
     _acknowledge(session, tick)
@@ -298,77 +295,3 @@ def _read_match(session: Row, words: Words, position: int) -> int:
         words, position + MATCH_AT[fields.MATCH_COUNTDOWN], MATCH_WIDTHS[fields.MATCH_COUNTDOWN]
     )
     return position + MATCH_BITS
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _read_leaves(state: ClientState, index: int, words: Words, position: int) -> int:
-    has_leaves = take_int(words, position, 1)
-    position += 1
-    if has_leaves == 0:
-        return position
-    count = take_int(words, position, LEAVE_COUNT_BITS)
-    position += LEAVE_COUNT_BITS
-    for _ in range(count):
-        entity = take_int(words, position, INDEX_BITS)
-        position += INDEX_BITS
-        if entity >= state.seen.shape[1]:
-            return -1
-        state.seen_tick[index, entity] = 0
-    return position
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _read_records(
-    state: ClientState,
-    index: int,
-    words: Words,
-    position: int,
-    bits: int,
-    tick: int,
-    base_age: int,
-    gap_bits: int,
-) -> tuple[int, int]:
-    """Decode all records; return the position behind them, and the reason to drop the rest, or −1."""
-    count = take_int(words, position, RECORD_COUNT_BITS)
-    position += RECORD_COUNT_BITS
-    entity = int64(-1)
-    history = state.history[index]
-    for _ in range(count):
-        if position >= bits:
-            return position, datagrams.CLIENT_DROP_MALFORMED
-        ones = int64(0)
-        while position < bits and take_int(words, position, 1) == 1:
-            ones += 1
-            position += 1
-        position += 1
-        low = int64(0)
-        if gap_bits > 0:
-            low = take_int(words, position, gap_bits)
-            position += gap_bits
-        entity += 1 + ((ones << gap_bits) | low)
-        if entity >= state.seen.shape[1]:
-            return position, datagrams.CLIENT_DROP_MALFORMED
-        age = base_age
-        own = take_int(words, position, 1)
-        position += 1
-        if own == 1:
-            age = take_int(words, position, AGE_BITS)
-            position += AGE_BITS
-        if age == 0:
-            record = take_int(words, position, fields.RECORD_BITS)
-            position += fields.RECORD_BITS
-        else:
-            place = (tick - age) & _AGE_MASK
-            if state.history_ticks[index, place] != tick - age:
-                return position, datagrams.CLIENT_DROP_BASELINE
-            record, position = decode_delta(words, position, history[place, entity], age)
-        state.seen[index, entity] = record
-        state.seen_tick[index, entity] = tick
-        history[tick & _AGE_MASK, entity] = record
-    if (
-        position > bits
-        or bits - position > 7
-        or (bits > position and take(words, position, bits - position) != 0)
-    ):
-        return position, datagrams.CLIENT_DROP_MALFORMED
-    return position, -1

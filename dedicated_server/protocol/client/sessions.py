@@ -35,9 +35,10 @@ What they keep, for reading (``c`` a client's index, ``e`` an entity's):
   ``match_phase``, ``zone_x``, ``zone_y``, ``zone_radius`` (1/64 m), ``alive_count``, ``countdown_ticks``,
   ``hints``, ``received_bytes``, ``received_datagrams``, ``sent_bytes``, ``sent_datagrams``,
   ``events_count``.
-- ``state.seen`` int64[C, E]: newest packed record of an entity; `fields.entity_x(record)`, ``entity_y``
-  (metres), ``entity_yaw`` (radians), ``entity_health``, ``entity_flags`` unpack it, compiled and with numpy
-  arrays alike.
+- ``state.seen`` int64[C, E, RECORD_WORDS]: newest record of an entity; of `entities`, ``load_record(row)``
+  loads one, and ``entity_x(record)``, ``entity_y`` (metres), ``entity_yaw`` (radians), ``entity_health``,
+  ``entity_flags`` unpack it. For arrays there are ``x_array(state.seen[c])``, ``y_array`` and
+  ``field_array(state.seen[c], name)``.
 - ``state.seen_tick`` int32[C, E]: server tick of that record; 0: not in view.
 - ``state.events`` int64[C, 64, 3]: reliable messages in order, ring: message n (0-based) of client c is row
   n % 64, (kind, a, b); ``sessions["events_count"]`` messages so far. ``match_over`` in sessions becomes 1

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import PLAIN_WORDS, WORKSPACE_BYTES
+from dedicated_server.protocol.entities import RECORD_WORDS
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 
@@ -81,9 +82,10 @@ class ClientState(NamedTuple):
     """Every array of the clients' wire: C clients, E entities."""
 
     sessions: npt.NDArray[Any]  # SESSION[C]
-    seen: npt.NDArray[np.int64]  # [C, E]: newest packed record
+    seen: npt.NDArray[np.int64]  # [C, E, RECORD_WORDS]: newest record
     seen_tick: npt.NDArray[np.int32]  # [C, E]: server tick of that record; 0: not in view
-    history: npt.NDArray[np.int64]  # [C, HISTORY_TICKS, E]: records by tick of the snapshot that held them
+    # [C, HISTORY_TICKS, E, RECORD_WORDS]: records by tick of the snapshot that held them
+    history: npt.NDArray[np.int64]
     history_ticks: npt.NDArray[np.int32]  # [C, HISTORY_TICKS]: that tick; 0: none
     events: npt.NDArray[np.int64]  # [C, EVENT_RING, 3]: kind, a, b
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one datagram in the clear
@@ -99,9 +101,9 @@ def allocate(capacity: int, entities: int) -> ClientState:
     sessions = np.zeros(capacity, SESSION)
     return ClientState(
         sessions=sessions,
-        seen=np.zeros((capacity, entities), np.int64),
+        seen=np.zeros((capacity, entities, RECORD_WORDS), np.int64),
         seen_tick=np.zeros((capacity, entities), np.int32),
-        history=np.zeros((capacity, HISTORY_TICKS, entities), np.int64),
+        history=np.zeros((capacity, HISTORY_TICKS, entities, RECORD_WORDS), np.int64),
         history_ticks=np.zeros((capacity, HISTORY_TICKS), np.int32),
         events=np.zeros((capacity, EVENT_RING, 3), np.int64),
         scratch=np.zeros(PLAIN_WORDS, np.uint64),

@@ -10,9 +10,9 @@ How it is used beside `client.sessions`::
     length = client_transmit(state, index, now_s, move_x, move_y, yaw, buttons, view_tick, out)
     view_sent(view, state, index)
 
-``view.shown`` int64[C, E] holds records packed like those of ``state.seen``, and takes their place: other
-entities where they are shown, the client's own where it is predicted. ``state.seen_tick`` still says which
-entities are in view. Call ``forget(view, index)`` before an index is given to another client.
+``view.shown`` int64[C, E, RECORD_WORDS] holds records like those of ``state.seen``, and takes their place:
+other entities where they are shown, the client's own where it is predicted. ``state.seen_tick`` still says
+which entities are in view. Call ``forget(view, index)`` before an index is given to another client.
 """
 
 from __future__ import annotations
@@ -38,9 +38,15 @@ from dedicated_server.protocol.client.prediction import (
     reconcile,
 )
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.fields import POSITION_BITS, quantise_position
-
-_POSITIONS = (1 << 2 * POSITION_BITS) - 1
+from dedicated_server.protocol.entities import (
+    RECORD_WORDS,
+    Record,
+    at_place,
+    load_record,
+    store_record,
+    yaw_units,
+)
+from dedicated_server.protocol.fields import quantise_position
 
 
 class ClientView(NamedTuple):
@@ -49,7 +55,7 @@ class ClientView(NamedTuple):
     clocks: Records  # client_clock.CLOCK[C]
     prediction: Prediction
     kept: Interpolation
-    shown: Longs  # [C, E]
+    shown: Longs  # [C, E, RECORD_WORDS]
 
 
 def new_view(capacity: int, entities: int, movement: Movement) -> ClientView:
@@ -58,7 +64,7 @@ def new_view(capacity: int, entities: int, movement: Movement) -> ClientView:
         new_clocks(capacity),
         new_prediction(capacity, movement),
         new_interpolation(capacity, entities),
-        np.zeros((capacity, entities), np.int64),
+        np.zeros((capacity, entities, RECORD_WORDS), np.int64),
     )
 
 
@@ -88,29 +94,31 @@ def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) ->
     shown, kept = view.shown[index], view.kept
     for entity in range(len(shown)):
         if wire.seen_tick[index, entity] != 0:
-            shown[entity] = record_at(
+            record = record_at(
                 kept.tick[index, entity],
                 kept.record[index, entity],
                 kept.newest[index, entity],
                 kept.held[index, entity],
                 tick,
             )
+            store_record(shown[entity], record)
     entity = wire.sessions[index].own_entity
     if wire.seen_tick[index, entity] != 0:
-        shown[entity] = own_record(view.prediction, wire, index, shown[entity])
+        record = own_record(view.prediction, wire, index, load_record(shown[entity]))
+        store_record(shown[entity], record)
     return round(tick)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise: int) -> int:
+def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise: Record) -> Record:
     """The record of the own entity where it is predicted; ``otherwise`` before the first snapshot."""
     own = prediction.own[index]
     if own.input_tick < 0:
         return otherwise
     x = quantise_position(own.x_m + own.glide_x_m)
     y = quantise_position(own.y_m + own.glide_y_m)
-    seen = wire.seen[index, wire.sessions[index].own_entity]
-    return int((seen & ~_POSITIONS) | x | (y << POSITION_BITS))
+    seen = load_record(wire.seen[index, wire.sessions[index].own_entity])
+    return at_place(seen, x, y, yaw_units(seen))
 
 
 @njit(cache=True, nogil=True, **STAGE)

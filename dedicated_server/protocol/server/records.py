@@ -19,9 +19,10 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, Ints, Longs, Words, int64, njit
-from dedicated_server.protocol import datagrams, fields
+from dedicated_server.protocol import datagrams, entities
 from dedicated_server.protocol.bits import bit_length, set_bits, trailing_zeros
 from dedicated_server.protocol.delta import encode_delta
+from dedicated_server.protocol.entities import load_record
 from dedicated_server.protocol.fields import AGE_BITS, HISTORY_TICKS
 from dedicated_server.protocol.server.state import (
     BASELINE,
@@ -272,10 +273,10 @@ def _copy(
 @njit(cache=True, nogil=True, **INNER)
 def _encode(codes: Words, history: Longs, tick: int, entity: int, age: int) -> None:
     """Encode the entity's body against a baseline of this age, for all clients that need it in this tick."""
-    record = history[tick & _AGE_MASK, entity]
+    record = load_record(history[tick & _AGE_MASK, entity])
     if age == 0:
-        code, length = np.uint64(record), int64(fields.RECORD_BITS)
+        code, length = np.uint64(record[0]), int64(entities.RECORD_BITS)
     else:
-        code, length = encode_delta(record, history[(tick - age) & _AGE_MASK, entity], age)
+        code, length = encode_delta(record, load_record(history[(tick - age) & _AGE_MASK, entity]), age)
     codes[age, entity, 0] = code
     codes[age, entity, 1] = (np.uint64(tick) << np.uint64(8)) | np.uint64(length)

@@ -13,6 +13,7 @@ from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words
 from dedicated_server.native.memory import prefetch
 from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.entities import load_record, store_record
 from dedicated_server.protocol.fields import (
     AGE_BITS,
     GAP_BITS,
@@ -79,7 +80,7 @@ def encode_batch(
 ) -> None:
     """Write every connected client's snapshot of ``tick``; `wire` describes the arrays."""
     for entity in range(state.history.shape[1]):
-        state.history[tick & _AGE_MASK, entity] = world[entity]
+        store_record(state.history[tick & _AGE_MASK, entity], load_record(world[entity]))
     clients = state.status.shape[0]
     for client in range(min(PREFETCH_CLIENTS, clients)):
         _prefetch_snapshot(state, tick, client, selected[client], selected_count[client])

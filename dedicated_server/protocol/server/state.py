@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
+from dedicated_server.protocol.entities import RECORD_WORDS
 from dedicated_server.protocol.fields import HISTORY_TICKS, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 
@@ -124,7 +125,7 @@ class ServerState(NamedTuple):
         np.uint64
     ]  # [N, HISTORY_TICKS, 2, G]: sets of entities in the snapshot kept there: records, leaves
     leaving: npt.NDArray[np.uint16]  # [N, N]: entities whose leave is not acknowledged
-    history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N]: records of all entities by tick
+    history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N, RECORD_WORDS]: records of all entities by tick
     codes: npt.NDArray[np.uint64]  # [HISTORY_TICKS, N, 2] by age: encoded bits; tick << 8 | length
     plain: npt.NDArray[np.uint64]  # [N, PLAIN_WORDS]: snapshots before sealing
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one opened datagram
@@ -184,7 +185,7 @@ def allocate(
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
         sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),
         leaving=zeros((n, n), np.uint16),
-        history=zeros((HISTORY_TICKS, n), np.int64),
+        history=zeros((HISTORY_TICKS, n, RECORD_WORDS), np.int64),
         codes=zeros((HISTORY_TICKS, n, 2), np.uint64),
         plain=zeros((n, PLAIN_WORDS), np.uint64),
         scratch=zeros(PLAIN_WORDS, np.uint64),

@@ -50,8 +50,8 @@ What a tick writes:
 
 What ``encode_batch`` takes:
 
-- ``world`` int64[N]: `fields.pack_entity(x_m, y_m, yaw_radians, health, flags)` of every entity (compiled,
-  inlined), in metres −1,024…1,024.
+- ``world`` int64[N, RECORD_WORDS]: the record of every entity, such as `entities.pack_player(x_m, y_m,
+  yaw_radians, health, flags)` makes (compiled, inlined), in metres −1,024…1,024.
 - ``selected`` int32[N, K], ``selected_count`` int32[N]: for each client, entities to send in this tick,
   most important first, no repeats; K is any number up to N. A count of −1 sends this client no snapshot in
   this tick (lower rate); 0 sends the header alone. An entity that is in view but not listed stays in the

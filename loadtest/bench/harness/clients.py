@@ -22,7 +22,8 @@ from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, ClientState
 from dedicated_server.protocol.client.transmit import client_transmit
-from dedicated_server.protocol.fields import TICK_HZ, entity_x, entity_y
+from dedicated_server.protocol.entities import entity_x, entity_y, load_record
+from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.replication.priority import HORIZON_M
 from loadtest.bench.harness import hostile_traffic, statistics
 from loadtest.bench.harness.hostile_traffic import HostileTraffic
@@ -78,7 +79,7 @@ def step(clients: Clients, number: int, now_s: float, half_m: float, watch_every
         if client % watch_every == 0:
             measure_staleness(clients, client, client // watch_every, now_s, counts)
         session = state.sessions[client]
-        record = state.seen[client, session.own_entity]
+        record = load_record(state.seen[client, session.own_entity])
         move_x, move_y, yaw, buttons = move(
             clients.walkers,
             clients.streams,

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.prediction import MOVEMENT
 from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, EVENT_RING, ClientState
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import ClientView, new_view, view_frame, view_received, view_sent
+from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
+from dedicated_server.protocol.fields import RELIABLE_HIT, TICK_HZ
 from loadtest.bench.harness import statistics
 from loadtest.bench.harness.movement import move, new_walkers
 from loadtest.bench.harness.poller import Poller, StepLoop, allow_descriptors
@@ -39,8 +40,8 @@ from loadtest.bots.links import LOST, SENT, LinkQueue, link_pop, link_push, link
 from loadtest.bots.udp import DATAGRAM_BYTES, open_socket, receive, send
 
 STEPS_PER_FRAME: Final = 8
-STEP_HZ: Final = fields.TICK_HZ * STEPS_PER_FRAME  # links deliver to 2 ms
-PERIOD_S: Final = 1.0 / fields.TICK_HZ
+STEP_HZ: Final = TICK_HZ * STEPS_PER_FRAME  # links deliver to 2 ms
+PERIOD_S: Final = 1.0 / TICK_HZ
 MAX_READS_PER_STEP: Final = 16  # datagrams read from one socket in a step
 IN_FLIGHT_PER_PLAYER: Final = 64  # a second of datagrams
 ERROR_BIN_M: Final = 0.001
@@ -78,13 +79,13 @@ def step(clients: LossyClients, number: int, now_s: float, half_m: float, counts
         view_tick = view_frame(clients.views, state, client, now_s)
         if counts:
             measure_shown_error(clients, client)
-        record = clients.views.shown[client, state.sessions[client].own_entity]
+        record = load_record(clients.views.shown[client, state.sessions[client].own_entity])
         move_x, move_y, yaw, buttons = move(
             clients.walkers,
             clients.streams,
             client,
-            fields.entity_x(record),
-            fields.entity_y(record),
+            entity_x(record),
+            entity_y(record),
             half_m,
             now_s,
             PERIOD_S,
@@ -146,8 +147,8 @@ def measure_shown_error(clients: LossyClients, client: int) -> None:
     share = shown_tick - before
     own = clients.state.sessions[client].own_entity
     for entity in range(clients.views.shown.shape[1]):
-        record = clients.views.shown[client, entity]
-        alive = fields.entity_flags(record) & fields.FLAG_ALIVE
+        record = load_record(clients.views.shown[client, entity])
+        alive = entity_flags(record) & FLAG_ALIVE
         if entity == own or clients.state.seen_tick[client, entity] == 0 or not alive:
             continue
         x_m = clients.position_history[row, 0, entity] + share * (
@@ -156,7 +157,7 @@ def measure_shown_error(clients: LossyClients, client: int) -> None:
         y_m = clients.position_history[row, 1, entity] + share * (
             clients.position_history[following, 1, entity] - clients.position_history[row, 1, entity]
         )
-        error_m = np.hypot(fields.entity_x(record) - x_m, fields.entity_y(record) - y_m)
+        error_m = np.hypot(entity_x(record) - x_m, entity_y(record) - y_m)
         clients.errors[min(int(error_m / ERROR_BIN_M), ERROR_BINS - 1)] += 1
     newest = before
     while clients.position_history_tick[(newest + 1) % POSITION_TICKS] == newest + 1:
@@ -215,7 +216,7 @@ def _collect_hits(
     for client in np.flatnonzero(counts > known):
         for number in range(int(known[client]), int(counts[client])):
             kind, a, b = sessions.state.events[client, number % EVENT_RING].tolist()
-            if kind == fields.RELIABLE_HIT:
+            if kind == RELIABLE_HIT:
                 received[client].append((a, b))
         known[client] = counts[client]
 
@@ -229,7 +230,7 @@ def _figures(
     return LossyClientFigures(
         shown_error_m=statistics.histogram_percentiles(clients.errors, ERROR_BIN_M, 50, 95, 99, digits=3),
         shown=int(clients.errors.sum()),
-        shown_ms_ago=round(float(clients.behind[0] / max(clients.behind[1], 1.0)) * 1e3 / fields.TICK_HZ, 1),
+        shown_ms_ago=round(float(clients.behind[0] / max(clients.behind[1], 1.0)) * 1e3 / TICK_HZ, 1),
         rtt_ms=statistics.percentiles(table["rtt_s"] * 1e3, 50, 99),
         loss=round(lost, 4),
         starved=round(float(clocks["starved_frames"].sum() / max(clocks["frames"].sum(), 1)), 4),

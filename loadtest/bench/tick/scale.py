@@ -13,7 +13,8 @@ import numpy.typing as npt
 from numba import njit
 
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.fields import RECORD_BITS, TICK_HZ
+from dedicated_server.protocol.entities import RECORD_BITS
+from dedicated_server.protocol.fields import TICK_HZ
 from loadtest.bench.harness.rig import Rig
 from loadtest.bench.harness.run_config import RunConfig, constant_density
 from loadtest.bench.harness.statistics import fitted_exponent, percentiles

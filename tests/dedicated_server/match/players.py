@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dedicated_server.protocol import fields
+from dedicated_server.protocol import entities
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
@@ -77,7 +77,7 @@ class Players:
     def _aim(self, index: int) -> tuple[int, int]:
         seen = self.clients.state.seen[index]
         alive = self.clients.state.seen_tick[index] > 0
-        alive &= (flags_of(seen) & fields.FLAG_ALIVE) > 0
+        alive &= (flags_of(seen) & entities.FLAG_ALIVE) > 0
         own = int(self.clients.sessions["own_entity"][index])
         x_m, y_m = positions_of(seen)
         distance = np.hypot(x_m - x_m[own], y_m - y_m[own])

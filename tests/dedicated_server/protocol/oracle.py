@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nacl import bindings, exceptions
@@ -101,12 +102,12 @@ class Record:
     flags: int
 
     @property
-    def packed(self) -> int:
-        return self.x | self.y << 17 | self.yaw << 34 | self.health << 44 | self.flags << 51
+    def packed(self) -> tuple[int]:
+        return (self.x | self.y << 17 | self.yaw << 34 | self.health << 44 | self.flags << 51,)
 
     @classmethod
-    def unpacked(cls, value: int) -> Record:
-        reader = BitReader(value.to_bytes(8, "little"))
+    def unpacked(cls, row: Sequence[int]) -> Record:
+        reader = BitReader(int(row[0]).to_bytes(8, "little"))
         return cls(*(reader.take(bits) for bits in (17, 17, 10, 7, 6)))
 
 

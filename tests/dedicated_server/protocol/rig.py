@@ -15,6 +15,7 @@ from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.entities import RECORD_WORDS
 from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import Record
 
@@ -66,7 +67,7 @@ class Table:
         )
         self.tick = 0
         self.now_s = NOW_S
-        self.world = np.zeros(players, np.int64)
+        self.world = np.zeros((players, RECORD_WORDS), np.int64)
         self.match_state = np.zeros(6, np.int32)
         self.hints = np.zeros(players, np.int32)
         self.clients = ClientSessions(players, players)
@@ -149,7 +150,7 @@ class Table:
     def shuffle(self, random: np.random.Generator) -> None:
         """Move everybody a little, some a lot; a few stand still."""
         for entity in range(self.players):
-            old = Record.unpacked(int(self.world[entity]))
+            old = Record.unpacked(self.world[entity])
             reach = int(random.choice([0, 8, 40, 2000]))
             move = random.integers(-reach, reach + 1, 2)
             self.world[entity] = Record(

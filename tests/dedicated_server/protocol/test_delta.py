@@ -56,4 +56,4 @@ def test_the_width_of_a_tight_move_holds_7_m_per_s_at_every_age() -> None:
 
 
 def test_an_unchanged_record_takes_one_bit() -> None:
-    assert encode_delta(12345, 12345, 9)[1] == 1
+    assert encode_delta((12345,), (12345,), 9)[1] == 1

@@ -33,7 +33,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
         clients = ClientSessions(PLAYERS, PLAYERS)
         for entity in range(PLAYERS):
             clients.add(token(entity, address="127.0.0.1", port=port, issued_at=now_s, expires_at=now_s + 60))
-        world = np.arange(PLAYERS) * 1_000_003
+        world = np.arange(PLAYERS)[:, None] * 1_000_003
         everybody = np.tile(np.arange(PLAYERS, dtype=np.int32), (PLAYERS, 1))
         counts, none = np.full(PLAYERS, PLAYERS, np.int32), np.zeros(PLAYERS, np.int32)
         room = np.zeros(ROOM, np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dedicated_server.protocol import fields
+from dedicated_server.protocol import entities, fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.simulation import world as w
@@ -52,7 +52,7 @@ class Wanderers:
 def alive_in_view(table: LossyTable, client: int) -> npt.NDArray[np.bool_]:
     """Others that a client is shown alive: bool[E]."""
     alive: npt.NDArray[np.bool_] = (table.state.seen_tick[client] > 0) & (
-        flags_of(table.view.shown[client]) & fields.FLAG_ALIVE > 0
+        flags_of(table.view.shown[client]) & entities.FLAG_ALIVE > 0
     )
     alive[client] = False
     return alive

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.protocol import datagrams, fields, sealing
+from dedicated_server.protocol import datagrams, entities, fields, sealing
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
@@ -45,7 +45,7 @@ class Published:
     def __init__(
         self, world: w.World, wire: ServerWire, phase: int = fields.PHASE_PLAYING, countdown: int = 5
     ) -> None:
-        self.records = np.zeros(len(world.spawns[0]), dtype=np.int64)
+        self.records = np.zeros((len(world.spawns[0]), entities.RECORD_WORDS), dtype=np.int64)
         self.match_state = np.zeros(len(fields.MATCH_FIELDS), dtype=np.int32)
         replicate_world(world, wire.state, self.records, self.match_state, phase, countdown)
 
@@ -78,19 +78,19 @@ def test_a_record_says_what_the_world_says_to_the_wires_resolution(
     world.status[w.APPLIED_INPUT, 0] = 77
     wire.status[0] = datagrams.CONNECTED if connected else datagrams.TIMED_OUT
 
-    record = Published(world, wire).records[0]
+    record = entities.load_record(Published(world, wire).records[0])
 
-    assert abs(fields.entity_x(record) - x_m) <= 0.5 / fields.POSITION_UNITS_PER_M
-    assert abs(fields.entity_y(record) - y_m) <= 0.5 / fields.POSITION_UNITS_PER_M
-    turn_apart = abs(fields.entity_yaw(record) / (2 * math.pi) - yaw / 65_536)
+    assert abs(entities.entity_x(record) - x_m) <= 0.5 / fields.POSITION_UNITS_PER_M
+    assert abs(entities.entity_y(record) - y_m) <= 0.5 / fields.POSITION_UNITS_PER_M
+    turn_apart = abs(entities.entity_yaw(record) / (2 * math.pi) - yaw / 65_536)
     assert min(turn_apart, 1 - turn_apart) <= 0.5 / 1_024 + 1e-9
-    assert fields.entity_health(record) == math.ceil(health)
-    assert fields.entity_flags(record) == (
-        fields.FLAG_ALIVE * alive
-        | fields.FLAG_FIRING * firing
-        | fields.FLAG_OUTSIDE_ZONE * (x_m * x_m + y_m * y_m > 100.0**2)
-        | fields.FLAG_HURT * (hurt_ago < HURT_TICKS)
-        | fields.FLAG_CONNECTED * connected
+    assert entities.entity_health(record) == math.ceil(health)
+    assert entities.entity_flags(record) == (
+        entities.FLAG_ALIVE * alive
+        | entities.FLAG_FIRING * firing
+        | entities.FLAG_OUTSIDE_ZONE * (x_m * x_m + y_m * y_m > 100.0**2)
+        | entities.FLAG_HURT * (hurt_ago < HURT_TICKS)
+        | entities.FLAG_CONNECTED * connected
     )
     assert wire.input_applied[0] == 77
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol import connect_token, fields
+from dedicated_server.protocol import connect_token, entities, fields
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
@@ -131,7 +131,7 @@ class Swarm:
 def aim_and_fire(swarm: Swarm, client: int) -> Intent:
     """Turn to the nearest living entity in view and shoot at where it was last seen."""
     seen = swarm.state.seen[client]
-    alive = (swarm.state.seen_tick[client] > 0) & (flags_of(seen) & fields.FLAG_ALIVE > 0)
+    alive = (swarm.state.seen_tick[client] > 0) & (flags_of(seen) & entities.FLAG_ALIVE > 0)
     own = int(swarm.sessions["own_entity"][client])
     x_m, y_m = positions_of(seen)
     distance = np.where(alive, np.hypot(x_m - x_m[own], y_m - y_m[own]), np.inf)
@@ -154,20 +154,13 @@ def run_east(_swarm: Swarm, _client: int) -> Intent:
 
 
 def positions_of(records: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Metres east and north of packed records."""
-    units = float(fields.POSITION_UNITS_PER_M)
-    mask = (1 << fields.POSITION_BITS) - 1
-    x_m = (records & mask) / units - fields.WORLD_HALF_M
-    y_m = ((records >> fields.POSITION_BITS) & mask) / units - fields.WORLD_HALF_M
-    return x_m, y_m
+    """Metres east and north of records (int64[…, RECORD_WORDS])."""
+    return entities.x_array(records), entities.y_array(records)
 
 
 def flags_of(records: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """FLAG_… bits of packed records."""
-    flags: npt.NDArray[np.int64] = (records >> (fields.RECORD_BITS - fields.FLAG_BITS)) & (
-        (1 << fields.FLAG_BITS) - 1
-    )
-    return flags
+    """FLAG_… bits of records (int64[…, RECORD_WORDS])."""
+    return entities.field_array(records, "flags")
 
 
 class Table:

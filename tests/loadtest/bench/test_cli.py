@@ -17,7 +17,7 @@ import structlog
 from typer.testing import CliRunner
 
 from dedicated_server.protocol.bits import take
-from dedicated_server.protocol.fields import RECORD_BITS
+from dedicated_server.protocol.entities import RECORD_BITS
 from launchday.terminal import Terminal
 from loadtest.bench import cli
 from loadtest.bench.engines import engines

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.sessions import ClientSessions
-from dedicated_server.protocol.fields import (
-    BUTTON_FIRE,
+from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
-    PHASE_PLAYING,
-    PHASE_WAITING,
+    NO_RECORD,
+    Record,
     entity_x,
     entity_y,
-    pack_entity,
+    load_record,
+    pack_player,
 )
+from dedicated_server.protocol.fields import BUTTON_FIRE, PHASE_PLAYING, PHASE_WAITING
 from loadtest.bots.behaviour import BURST_S, REACTION_S, choose_target, decide, nearest_enemy, new_bot_states
 from loadtest.bots.perception import NO_TARGET
 from loadtest.scenario.behaviour_profiles import BehaviourProfile
@@ -30,7 +31,7 @@ Body = tuple[float, float, bool, bool]
 
 
 def naive_nearest_enemy(
-    seen: list[int], in_view: list[bool], alive: list[bool], own: int, x_m: float, y_m: float
+    seen: list[Record], in_view: list[bool], alive: list[bool], own: int, x_m: float, y_m: float
 ) -> int:
     found = [
         (math.hypot(entity_x(record) - x_m, entity_y(record) - y_m), entity)
@@ -52,7 +53,7 @@ def naive_nearest_enemy(
 )
 def test_the_nearest_enemy_is_the_nearest_that_is_alive_and_in_view(bodies: list[Body], own: int) -> None:
     own %= len(bodies)
-    seen = [pack_entity(x, y, 0.0, 100, FLAG_ALIVE if alive else 0) for x, y, alive, _ in bodies]
+    seen = [pack_player(x, y, 0.0, 100, FLAG_ALIVE if alive else 0) for x, y, alive, _ in bodies]
     in_view = [visible for *_, visible in bodies]
     x_m, y_m = entity_x(seen[own]), entity_y(seen[own])
     found = nearest_enemy(np.array(seen, np.int64), np.array(in_view, np.int32), own, x_m, y_m, SIGHT_M)
@@ -81,25 +82,24 @@ class Scene:
         self.session["zone_radius"] = radius_m * 64
 
     def show(self, entity: int, x_m: float, y_m: float, flags: int = FLAG_ALIVE) -> None:
-        self.clients.state.seen[0, entity] = pack_entity(x_m, y_m, 0.0, 100, flags)
+        self.clients.state.seen[0, entity] = pack_player(x_m, y_m, 0.0, 100, flags)
         self.clients.state.seen_tick[0, entity] = 1
 
     def decide(self, now_s: float) -> Any:
         state = self.clients.state
         seen, session = state.seen[0], state.sessions[0]
+        own = load_record(seen[0])
         target = choose_target(
-            self.bot_states, self.streams, 0, session, seen[0], seen, state.seen_tick[0], now_s
+            self.bot_states, self.streams, 0, session, own, seen, state.seen_tick[0], now_s
         )
-        decide(self.bot_states, self.streams, 0, session, seen[0], seen[target] if target >= 0 else 0, now_s)
+        enemy = load_record(seen[target]) if target >= 0 else NO_RECORD
+        decide(self.bot_states, self.streams, 0, session, own, enemy, now_s)
         return self.bot_states[0]
 
     def walk(self, seconds: float, speed_m_s: float = 6.0) -> tuple[float, float]:
         """Let the bot go where it wants; where it ends."""
-        x_m = y_m = 0.0
-        x_m, y_m = (
-            float(entity_x(self.clients.state.seen[0, 0])),
-            float(entity_y(self.clients.state.seen[0, 0])),
-        )
+        body = load_record(self.clients.state.seen[0, 0])
+        x_m, y_m = entity_x(body), entity_y(body)
         for frame in range(round(60 * seconds)):
             mind = self.decide(frame / 60)
             x_m += float(mind["move_x"]) / 127 * speed_m_s / 60

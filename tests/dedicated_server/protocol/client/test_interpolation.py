@@ -12,6 +12,7 @@ from dedicated_server.protocol.client.interpolation import (
     record_at,
 )
 from dedicated_server.protocol.client.state import allocate
+from dedicated_server.protocol.entities import NO_RECORD
 from tests.dedicated_server.protocol.naive_client import shown_record
 from tests.dedicated_server.protocol.oracle import Record
 
@@ -59,7 +60,7 @@ def test_interpolation_agrees_with_its_oracle(
         shown = record_at(
             kept.tick[1, 2], kept.record[1, 2], kept.newest[1, 2], kept.held[1, 2], tick - back_ticks
         )
-        assert shown == (expected.packed if expected else 0)
+        assert shown == (expected.packed if expected else NO_RECORD)
     assert kept.held[0].tolist() == [0, 0, 0]
     assert kept.held[1].tolist() == [0, 0, min(len(samples), RECORDS_KEPT)]
 
@@ -93,4 +94,4 @@ def shown(samples: list[tuple[int, Record]], view_tick: float) -> Record:
         wire.seen[0, 0] = record.packed
         keep_records(kept, wire, 0)
     packed = record_at(kept.tick[0, 0], kept.record[0, 0], kept.newest[0, 0], kept.held[0, 0], view_tick)
-    return Record.unpacked(int(packed))
+    return Record.unpacked(packed)

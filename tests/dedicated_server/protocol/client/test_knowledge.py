@@ -21,7 +21,8 @@ from dedicated_server.protocol.client.knowledge import (
     new_mode_view,
 )
 from dedicated_server.protocol.client.sessions import ClientSessions
-from dedicated_server.protocol.fields import FLAG_ALIVE, PHASE_PLAYING, pack_entity
+from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
+from dedicated_server.protocol.fields import PHASE_PLAYING
 
 CLIENT = 1
 OWN, MATE, ENEMY, FLAG = 2, 3, 4, 6
@@ -37,7 +38,7 @@ def view() -> ModeView:
 
 
 def show(view: ModeView, entity: int, x_m: float, y_m: float, flags: int = FLAG_ALIVE) -> None:
-    view.wire.seen[CLIENT, entity] = pack_entity(x_m, y_m, 0.0, 100, flags)
+    view.wire.seen[CLIENT, entity] = pack_player(x_m, y_m, 0.0, 100, flags)
     view.wire.seen_tick[CLIENT, entity] = 7
 
 

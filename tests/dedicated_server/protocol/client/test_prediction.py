@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.modes import MODES, open_match
-from dedicated_server.protocol import fields
+from dedicated_server.protocol import entities, fields
 from dedicated_server.protocol.client.prediction import (
     MOVEMENT,
     Movement,
@@ -72,14 +72,14 @@ class Client:
         self.naive.send(move_x, move_y)
 
     def hear(self, applied: int, x_m: float, y_m: float, *, alive: bool = True, playing: bool = True) -> None:
-        record = fields.pack_entity(x_m, y_m, 0.0, 100, int(alive))
+        record = entities.pack_player(x_m, y_m, 0.0, 100, int(alive))
         self.snapshot_tick += 1
         self.session["snapshot_tick"] = self.snapshot_tick
         self.session["input_applied"] = applied
         self.session["match_phase"] = fields.PHASE_PLAYING if playing else fields.PHASE_WAITING
         self.wire.seen[1, 2], self.wire.seen_tick[1, 2] = record, self.snapshot_tick
         reconcile(self.prediction, self.wire, 1)
-        at = float(fields.entity_x(record)), float(fields.entity_y(record))
+        at = float(entities.entity_x(record)), float(entities.entity_y(record))
         self.naive.snapshot(applied, *at, alive and playing)
 
     def compare(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.protocol import connect_token, fields
+from dedicated_server.protocol import connect_token, entities, fields
 from dedicated_server.protocol.server.state import DEFAULT_BUDGET_BYTES
 from tests.dedicated_server.protocol.oracle import OracleClient, Record, Snapshot, write_message
 from tests.dedicated_server.protocol.rig import Table, token
@@ -67,7 +67,7 @@ def test_whatever_is_lost_the_oracle_decodes_every_snapshot_to_the_world(
         if snapshot is not None:
             assert set(snapshot.records) == set(chosen)
             for entity, record in snapshot.records.items():
-                assert record.packed == watcher.table.world[entity]
+                assert record.packed == tuple(watcher.table.world[entity])
             assert set(watcher.client.view) <= in_view
             if random.random() >= loss:
                 watcher.acknowledge()
@@ -104,7 +104,7 @@ def test_a_crowd_whose_clients_share_their_bits_is_decoded_to_the_world(players:
         if snapshot is not None:
             assert list(snapshot.records) == chosen[: int(watcher.table.wire.packed_count[0])]
             for entity, record in snapshot.records.items():
-                assert record.packed == watcher.table.world[entity]
+                assert record.packed == tuple(watcher.table.world[entity])
             watcher.acknowledge()
 
 
@@ -228,8 +228,8 @@ def test_running_players_in_one_place_cost_less_than_32_bits_a_record() -> None:
         yaw += random.normal(0, 0.05, 30)
         position += 6.0 / 60 * np.stack([np.cos(yaw), np.sin(yaw)], axis=1)
         for entity in range(30):
-            table.world[entity] = fields.pack_entity(
-                position[entity, 0], position[entity, 1], yaw[entity], 100, fields.FLAG_ALIVE
+            table.world[entity] = entities.pack_player(
+                position[entity, 0], position[entity, 1], yaw[entity], 100, entities.FLAG_ALIVE
             )
         table.step()
     after = table.wire.counters_by_name()
@@ -269,7 +269,9 @@ def test_match_state_and_hints_reach_the_clients() -> None:
 
 def test_the_world_is_a_record_an_entity() -> None:
     watcher = Watcher(2)
-    watcher.table.world[1] = fields.pack_entity(3.0, 4.0, 0.0, 55, fields.FLAG_ALIVE | fields.FLAG_FIRING)
+    watcher.table.world[1] = entities.pack_player(
+        3.0, 4.0, 0.0, 55, entities.FLAG_ALIVE | entities.FLAG_FIRING
+    )
     _, snapshot = watcher.serve()
     assert snapshot is not None
     assert snapshot.records[1] == Record((1024 + 3) * 64, (1024 + 4) * 64, 0, 55, 3)

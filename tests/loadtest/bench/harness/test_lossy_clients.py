@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.sessions import ClientSessions
-from dedicated_server.protocol.fields import FLAG_ALIVE, pack_entity
+from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
 from loadtest.bench.harness import lossy_clients
 from loadtest.bench.harness.lossy_clients import (
     ERROR_BIN_M,
@@ -65,7 +65,7 @@ def test_the_error_is_the_distance_to_where_the_others_were_between_the_two_tick
     clients = clients_of(LinkConfig())
     expected = []
     for entity, ((x_m, y_m), (before, after)) in enumerate(zip(shown, true, strict=True)):
-        record = pack_entity(x_m, y_m, 0.0, 100, FLAG_ALIVE if alive[entity] else 0)
+        record = pack_player(x_m, y_m, 0.0, 100, FLAG_ALIVE if alive[entity] else 0)
         clients.views.shown[0, entity] = record
         clients.state.seen_tick[0, entity] = seen[entity]
         clients.position_history[tick % POSITION_TICKS, :, entity] = before
