@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import Any
 
-from nicegui import events, ui
+from nicegui import ui
 
-from dedicated_server.fleet.client import FleetError, FleetRefusedError
+from dedicated_server.fleet.client import FleetError, FleetRefusedError, UnknownInFleetError
 from dedicated_server.fleet.console.layout import (
     Session,
     card,
@@ -18,9 +17,9 @@ from dedicated_server.fleet.console.layout import (
     format_time,
     page,
 )
-from dedicated_server.fleet.console.match_map import SIDE, MapView
+from dedicated_server.fleet.console.match_panel import MatchPanel
+from dedicated_server.fleet.console.text import shown
 from launchday.clock import Clock
-from launchday.escapes import escaped
 from launchday.settings import Settings
 
 PERIOD_S = 1.0
@@ -57,7 +56,6 @@ class ServerPage:
     def __init__(self, name: str, who: Session) -> None:
         self._name = name
         self._who = who
-        self._view = MapView()
         self._written = -1
         self._history: list[Any] = []
         self._log: list[str] = []
@@ -72,29 +70,17 @@ class ServerPage:
                             f'outline no-caps data-testid="{action}"'
                             + (" color=negative" if action == "kill" else "")
                         )
-        with ui.element("div").classes("ld-two"):
-            with card("Match", "click a player for what is sent to them"):
-                whole = ui.switch(
-                    "Whole map", value=False, on_change=lambda event: self._show_whole(event.value)
-                )
-                whole.classes("ld-over-map").props("dense")
-                self._map = ui.interactive_image(
-                    size=(SIDE, SIDE), on_mouse=self._picked, events=["click"], sanitize=False
-                ).classes("ld-map")
-                self._map.props('data-testid="map"')
-                self._nothing = empty("map", "No match is played here now.")
-                self._under = (
-                    ui.html("", sanitize=False).classes("ld-map-under").props('data-testid="under-map"')
-                )
+        self._panel = MatchPanel()
+        with ui.element("div").classes("ld-two ld-even"):
             with ui.element("div").classes("ld-stack"):
                 with card("Now"):
                     self._facts = ui.html("", sanitize=False).classes("ld-facts")
-                with card("Ticks"):
-                    self._budget = ui.label("").classes("ld-note")
-                    self._ticks = ui.echart(_histogram_options()).classes("ld-chart")
-                    self._no_ticks = empty("timer_off", "It has not ticked yet.")
                 with card("States"):
                     self._states = ui.element("div").classes("ld-rows")
+            with card("Ticks"):
+                self._budget = ui.label("").classes("ld-note")
+                self._ticks = ui.echart(_histogram_options()).classes("ld-chart")
+                self._no_ticks = empty("timer_off", "It has not ticked yet.")
         with card("Log"):
             self._log_label = ui.label("").classes("ld-log")
 
@@ -116,26 +102,15 @@ class ServerPage:
         """Read the match and show it."""
         try:
             frame = await self._who.client.map(self._name)
-        except FleetRefusedError:
-            frame = None
+        except FleetRefusedError as error:
+            self._written = -1
+            self._panel.show(None, reason=_nothing_to_see(error))
+            return
         except FleetError:
             return  # the other look says so
-        self._nothing.set_visibility(frame is None)
-        self._map.set_visibility(frame is not None)
-        self._under.set_visibility(frame is not None)
-        if frame is None or frame["written"] == self._written:
-            return
-        self._written = frame["written"]
-        self._map.set_content(self._view.draw(frame))
-        self._under.set_content(_under(frame, self._view.selected))
-
-    def _show_whole(self, whole: bool) -> None:
-        self._view.whole_map = whole
-        self._written = -1
-
-    def _picked(self, event: events.MouseEventArguments) -> None:
-        self._view.pick(event.image_x, event.image_y)
-        self._written = -1
+        if frame["written"] != self._written:
+            self._written = frame["written"]
+            self._panel.show(frame)
 
     def _show_ticks(self, report: dict[str, Any]) -> None:
         histogram = report.get("tick_histogram")
@@ -165,6 +140,10 @@ class ServerPage:
             await self.renew()
 
 
+def _nothing_to_see(error: FleetRefusedError) -> str:
+    return "No match is played here now." if isinstance(error, UnknownInFleetError) else str(error)
+
+
 def _facts(server: dict[str, Any], now: float) -> str:
     report = server["report"]
     tick, kbit = report.get("tick_us") or {}, report.get("kbit_per_client") or {}
@@ -182,28 +161,7 @@ def _facts(server: dict[str, Any], now: float) -> str:
         "Bandwidth": f"{kbit['p50']:g} kbit/s a player, {kbit['max']:g} at most" if kbit else "–",
         "Memory": f"{server['memory_mb']:g} MB of its own" if server["memory_mb"] else "–",
     }
-    return "".join(f"<span>{name}</span><span>{_escaped(value)}</span>" for name, value in rows.items())
-
-
-def _under(frame: dict[str, Any], chosen: int | None) -> str:
-    players = frame["players"]
-    alive = sum(player["alive"] for player in players)
-    parts = [
-        f"<span><b>{alive}</b> of {len(players)} alive</span>",
-        f"<span>zone <b>{frame['zone']['r']:.0f} m</b></span>",
-        f"<span>{_escaped(frame['phase'])}, tick <b>{_escaped(frame['tick'])}</b></span>",
-    ]
-    if chosen is not None:
-        one = players[chosen]
-        parts.append(
-            f"<span>player <b>{_escaped(one['player_id'])}</b>: {one['health']} hp, {one['kills']} kills; "
-            f"horizon {frame['horizon_m']:.0f} m</span>"
-        )
-    return "".join(parts)
-
-
-def _escaped(value: object) -> str:
-    return html.escape(escaped(str(value)))
+    return "".join(f"<span>{name}</span><span>{shown(value)}</span>" for name, value in rows.items())
 
 
 def _histogram_options() -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""A real match, watched in a real browser: the map moves, the ticks are counted, and a click shows what a
-player is told.
+"""A real match, watched in a real browser: the map moves, the ticks are counted, and a player who is clicked
+is followed.
 
 LAUNCHDAY_SCREENSHOTS names a folder to leave pictures of the pages in.
 """
@@ -41,8 +41,8 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
             await page.goto(f"{base}/servers/{given.name}")
             await page.get_by_test_id("under-map").get_by_text("playing").wait_for()
             places = (
-                "[...document.querySelectorAll('.ld-map-player')].map(p => p.getAttribute('cx') + ',' "
-                "+ p.getAttribute('cy')).join(' ')"
+                "[...document.querySelectorAll('.ld-one:has(.ld-map-player)')]"
+                ".map(one => one.style.transform.replaceAll(' ', '')).join(' ')"
             )
             before = await page.evaluate(places)
             assert 1 <= len(before.split()) <= PLAYERS
@@ -51,7 +51,11 @@ async def test_the_map_of_a_match_moves(meta_process: Settings) -> None:
             frame = await fleet.admin.map(given.name)
             assert {player["player_id"] for player in frame["players"]} == {str(id_) for id_ in player_ids}
             await choose_a_player(seen)
-            await page.get_by_test_id("under-map").get_by_text("horizon 400 m").wait_for()
+            await page.get_by_test_id("following").get_by_text("100 hp").wait_for()
+            await page.get_by_test_id("interest").click()
+            await page.locator(".ld-map-horizon").wait_for()
+            await page.keyboard.press("Escape")
+            await page.locator(".ld-map-horizon").wait_for(state="detached")
             report = (await fleet.admin.gameserver(given.name))["report"]
             assert sum(report["tick_histogram"]["counts"]) >= 60
             await take_pictures(seen, base, given.name)
@@ -90,7 +94,7 @@ async def choose_a_player(seen: Browser) -> None:
         return [box.x + box.width / 2, box.y + box.height / 2];
     }"""
     await seen.page.locator(".ld-map").scroll_into_view_if_needed()
-    while not await seen.page.locator(".ld-map-horizon").count():
+    while not await seen.page.locator(".ld-map-chosen").count():
         await seen.page.mouse.click(*await seen.page.evaluate(place))
         await asyncio.sleep(0.5)
 
