@@ -31,6 +31,7 @@ from dedicated_server.agones_sdk import (
     GameServerRecord,
     SidecarError,
 )
+from dedicated_server.cards import cards_in_force
 from dedicated_server.match.backfill_request import HttpBackfillSink
 from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
 from dedicated_server.match.result_spool import ResultSpool
@@ -179,7 +180,7 @@ async def _serve_match(
     """Play the match of an allocated server's annotation, and report how it went."""
     clock.read_wall()
     try:
-        spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION))
+        spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION), cards_in_force())
     except MalformedMatchError as error:
         log.error("no match to play", reason=str(error))
         return await _failed(sdk, clock, str(error))
@@ -246,6 +247,7 @@ async def _play(
         session = MatchSession(
             spec,
             record.name,
+            card=cards_in_force()[spec.mode],
             open_engine=open_engine,
             meta=meta,
             producer=producer,

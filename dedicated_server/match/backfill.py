@@ -121,7 +121,7 @@ class BackfillAgent:
         self._lease_s, self._return_s, self._join_s = lease_s, return_s, join_s
         self._on_reassigned, self._clock = on_reassigned, clock
         self._early_commits = EarlyCommits(spec.match_id, meta, counts, clock)
-        self._death_is_final = engine.match.mode.respawn_s == 0
+        self._death_is_final = engine.config.card.respawn_s == 0
         self._proposals: dict[str, _KnownProposal] = {}
         self._rejected: list[str] = []  # proposals whose rejection the matchmaker has not confirmed yet
         self._excluded: set[int] = set()  # players who may not come (again) into this match

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
-from dedicated_server.simulation.weapons import NAMES
 from dedicated_server.tick.slots import DamageTotals
 from rewards import events
 from rewards.events import DeathCause, Envelope, EventIds, PlayerPlacement, Source, WeaponDamage
@@ -37,6 +36,7 @@ class MatchEvents:
         source: names the server and the match in each event; its ids are not used.
         sink: takes the events.
         tick_hz: ticks a second.
+        weapons: their names, as the records number them.
         has_left: whether the player of an entity left the match, which is then what the entity died of.
 
     Attributes:
@@ -50,6 +50,7 @@ class MatchEvents:
         sink: EventSink,
         *,
         tick_hz: int,
+        weapons: Sequence[str],
         has_left: Callable[[int], bool],
     ) -> None:
         self._spec = spec
@@ -59,6 +60,7 @@ class MatchEvents:
         )
         self._sink = sink
         self._tick_hz = tick_hz
+        self._weapons = weapons
         self._has_left = has_left
         self._started_tick = 0
         self._ended_tick: int | None = None
@@ -113,7 +115,7 @@ class MatchEvents:
                     tick=ended_tick,
                     player_id=player_id,
                     taken=done.taken,
-                    weapons=[WeaponDamage(NAMES[done.weapon], done.dealt, done.shots, done.hits)],
+                    weapons=[WeaponDamage(self._weapons[done.weapon], done.dealt, done.shots, done.hits)],
                 )
             )
 
@@ -167,7 +169,7 @@ class MatchEvents:
                         tick=tick,
                         killer_id=self._player(record["actor"]),
                         victim_id=self._player(record["victim"]),
-                        weapon=NAMES[int(record["weapon"])],
+                        weapon=self._weapons[int(record["weapon"])],
                         distance_m=float(record["distance_m"]),
                         killer_at=(float(record["actor_x_m"]), float(record["actor_y_m"])),
                         victim_at=(float(record["victim_x_m"]), float(record["victim_y_m"])),

@@ -19,6 +19,7 @@ from uuid import UUID
 import structlog
 from msgspec import structs
 
+from dedicated_server.cards import ModeCard
 from dedicated_server.match.backfill import BackfillAgent
 from dedicated_server.match.backfill_request import BackfillSink
 from dedicated_server.match.check_out import (
@@ -98,6 +99,7 @@ class MatchSession:
     Args:
         spec: the match.
         server: this server's name.
+        card: of the match's mode.
         open_engine: makes the engine, once the roster is known.
         meta: leases and commits players.
         producer: takes events.
@@ -117,6 +119,7 @@ class MatchSession:
         spec: MatchSpec,
         server: str,
         *,
+        card: ModeCard,
         open_engine: Callable[[MatchConfig], Engine],
         meta: MetaService,
         producer: EventProducerPort,
@@ -137,6 +140,7 @@ class MatchSession:
         self._backfill: BackfillAgent | None = None
         self._spec = spec
         self._server = server
+        self._card = card
         self._open_engine = open_engine
         self._meta = meta
         self._producer = producer
@@ -243,7 +247,7 @@ class MatchSession:
         spec = self._spec
         return MatchConfig(
             match_id=spec.match_id,
-            mode=spec.mode,
+            card=self._card,
             seed=spec.seed,
             match_s=spec.match_s,
             players=[
@@ -269,6 +273,7 @@ class MatchSession:
             ),
             self._producer,
             tick_hz=engine.config.tick_hz,
+            weapons=[weapon.name for weapon in self._card.weapons],
             has_left=lambda entity: bool(engine.wire.status[entity] == LEFT),
         )
 
@@ -354,7 +359,7 @@ class MatchSession:
     def _collect_results(self, engine: Engine, events: MatchEvents) -> list[PlayerCommit]:
         """Emit the result as events; return what to commit."""
         tick = engine.tick_number
-        death_is_final = engine.match.mode.respawn_s == 0
+        death_is_final = engine.config.card.respawn_s == 0
         committed: list[PlayerCommit] = []
         played: list[PlayerPlacement] = []
         damage: list[tuple[int, DamageTotals]] = []

@@ -5,14 +5,15 @@ from outside.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dedicated_server.cards import MAX_PLAYERS
+from dedicated_server.cards import MAX_PLAYERS, ModeCard, unknown_mode
 from dedicated_server.errors import DedicatedServerError
-from dedicated_server.modes import MODES
 
 MAX_ID = 2**63 - 1
 
@@ -63,7 +64,7 @@ class MatchSpec(BaseModel):
 
     Attributes:
         match_id: the match.
-        mode: one of ``modes.MODES``.
+        mode: the name of its mode.
         region: where it is played.
         seed: decides everything random in it.
         match_s: seconds of play until the zone has closed.
@@ -87,8 +88,6 @@ class MatchSpec(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_played(self) -> MatchSpec:
-        if self.mode not in MODES:
-            raise ValueError(f"there is no mode {self.mode!r:.40}, only {', '.join(MODES)}")
         if [entry.entity for entry in self.players] != list(range(len(self.players))):
             raise ValueError("the entities of the players must be 0, 1, 2, … in order")
         if len({entry.player_id for entry in self.players}) != len(self.players):
@@ -98,12 +97,44 @@ class MatchSpec(BaseModel):
         return self
 
 
-def parse_match_spec(annotation: str | None) -> MatchSpec:
-    """Read the annotation; raises MalformedMatchError, which says what is wrong and where."""
+def parse_match_spec(annotation: str | None, cards: Mapping[str, ModeCard]) -> MatchSpec:
+    """Read the annotation of a match in one of the modes of ``cards``.
+
+    Raises MalformedMatchError, which says what is wrong and where.
+    """
     if annotation is None:
         raise MalformedMatchError("the server was allocated without a match")
     try:
-        return MatchSpec.model_validate_json(annotation)
+        spec = MatchSpec.model_validate_json(annotation)
     except ValidationError as error:
         faults = (f"{'/'.join(map(str, item['loc'])) or '.'}: {item['msg']}" for item in error.errors()[:5])
         raise MalformedMatchError(f"the match is malformed: {'; '.join(faults)}") from error
+    faults = list(_faults(spec, cards))
+    if faults:
+        raise MalformedMatchError(f"the match is malformed: {'; '.join(faults[:5])}")
+    return spec
+
+
+def _faults(spec: MatchSpec, cards: Mapping[str, ModeCard]) -> Iterator[str]:
+    """What the mode's card forbids."""
+    card = cards.get(spec.mode)
+    if card is None:
+        yield f"mode: {spec.mode!r:.40} {unknown_mode(spec.mode, cards)}"
+        return
+    sizes = Counter(entry.team for entry in spec.players)
+    if card.each_alone:
+        most, largest = MAX_PLAYERS if card.sized_by_settings else card.players_full, 1
+    else:
+        most, largest = card.teams * card.team_size_max, card.team_size_max
+        yield from (
+            f"players/{place}/team: {card.name} has {card.teams} teams, from 0"
+            for place, entry in enumerate(spec.players)
+            if entry.team >= card.teams
+        )
+    if len(spec.players) > most:
+        yield f"players: {card.name} has at most {most}, not {len(spec.players)}"
+    yield from (
+        f"players: team {team} has {size} of them, {card.name} at most {largest}"
+        for team, size in sorted(sizes.items())
+        if size > largest
+    )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dedicated_server.cards import ModeCard, cards_in_force, unknown_mode
 from dedicated_server.modes import UnknownModeError, open_match
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
@@ -109,7 +110,7 @@ def read_config(described: dict[str, Any]) -> MatchConfig:
         come_s = described.get("come_timeout_s")  # not in earlier recordings
         config = MatchConfig(
             match_id=UUID(described["match_id"]),
-            mode=str(described["mode"]),
+            card=_card_named(str(described["mode"])),
             seed=_integer(described["seed"], 0, 2**128),
             match_s=_number(described["match_s"], MAX_MATCH_S),
             join_timeout_s=_number(described["join_timeout_s"], MAX_MATCH_S),
@@ -130,6 +131,13 @@ def read_config(described: dict[str, Any]) -> MatchConfig:
     if not 1 <= len(config.players) <= MAX_ENTITIES:
         raise DamagedRecordingError(f"a match of {len(config.players)} players")
     return config
+
+
+def _card_named(name: str) -> ModeCard:
+    cards = cards_in_force()
+    if name not in cards:
+        raise DamagedRecordingError(f"the match cannot be played: {name!r:.40} {unknown_mode(name, cards)}")
+    return cards[name]
 
 
 def _integer(value: Any, least: int, most: int) -> int:

@@ -1,20 +1,33 @@
 """Damage, death and respawn: what hits and the zone of a tick do to health.
 
 The zone is a circle that holds its radius, then shrinks evenly to nothing, and hurts every player outside it.
+
+Who was hurt by whom is remembered for ``CREDIT_TICKS``. Whoever leaves within that time was killed by the
+last who hurt them, so that nobody denies a kill by leaving; and of a kill, the other one who had hurt the
+victim has the assist.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numba import njit
 
 from dedicated_server.native.compilation import INLINE, STAGE
+from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.simulation.boxes import free_place
 from dedicated_server.simulation.event_buffer import DEATH, KILL, emit
 from dedicated_server.simulation.world import (
     ALIVE,
     CHANGED_TICK,
     DAMAGE_POINTS,
+    DEATH_ASSIST,
+    DEATH_COUNT,
+    DEATH_KILLER,
+    DEATH_VICTIM,
     DEATHS,
+    DEATHS_PLAYED,
     FULL_HEALTH_POINTS,
     HEALTH_POINTS,
     HIT_ACTOR,
@@ -22,14 +35,20 @@ from dedicated_server.simulation.world import (
     HIT_FATAL,
     HIT_POINTS,
     HIT_VICTIM,
+    HURT_BY,
+    HURT_BY_BEFORE,
+    HURT_BY_BEFORE_TICK,
+    HURT_BY_TICK,
     HURT_TICK,
     KILLER,
     KILLS,
+    MAP_HALF_M,
     NOBODY,
     PRESENT,
     RESPAWN_TICKS,
     START_TICK,
     TAKEN_POINTS,
+    TEAM,
     TICK,
     WEAPON,
     X_M,
@@ -42,6 +61,9 @@ from dedicated_server.simulation.world import (
     ZONE_Y_M,
     World,
 )
+
+CREDIT_S: Final = 10.0  # for how long who hurt somebody has a part in what becomes of them
+CREDIT_TICKS: Final = round(CREDIT_S * TICK_HZ)
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -64,32 +86,123 @@ def zone_closed(world: World) -> bool:
 
 
 @njit(cache=True, nogil=True, **INLINE)
+def credited(world: World, victim: int, killer: int) -> int:
+    """Who, beside ``killer``, has a part in a death: the last of another team to hurt the victim recently.
+
+    NOBODY where there is none.
+    """
+    status = world.status
+    last, before = status[HURT_BY, victim], status[HURT_BY_BEFORE, victim]
+    if last != killer and _has_part(world, last, victim, status[HURT_BY_TICK, victim]):
+        return int(last)
+    if before != killer and _has_part(world, before, victim, status[HURT_BY_BEFORE_TICK, victim]):
+        return int(before)
+    return NOBODY
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def _has_part(world: World, actor: int, victim: int, tick: int) -> bool:
+    """Whether ``actor``, who hurt ``victim`` at ``tick``, is an opponent, and that was not long ago."""
+    return bool(
+        actor != NOBODY
+        and world.counters[TICK] - tick <= CREDIT_TICKS
+        and world.status[TEAM, actor] != world.status[TEAM, victim]
+    )
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def forget_played_deaths(world: World) -> None:
+    """Begin a new list of deaths where the present one is that of a tick which was simulated."""
+    if world.counters[DEATHS_PLAYED]:
+        world.counters[DEATHS_PLAYED] = 0
+        world.counters[DEATH_COUNT] = 0
+
+
+@njit(cache=True, nogil=True, **INLINE)
 def die(world: World, victim: int, killer: int) -> None:
-    """End a life and emit the event; ``killer`` is NOBODY where the zone killed or the player left."""
-    world.status[ALIVE, victim] = 0
-    world.status[CHANGED_TICK, victim] = world.counters[TICK]
-    world.status[KILLER, victim] = killer
-    world.status[DEATHS, victim] += 1
+    """End a life, list the death and emit the event; ``killer`` is NOBODY where no player has the kill."""
+    forget_played_deaths(world)
+    status, deaths = world.status, world.deaths
+    status[ALIVE, victim] = 0
+    status[CHANGED_TICK, victim] = world.counters[TICK]
+    status[KILLER, victim] = killer
+    status[DEATHS, victim] += 1
     world.body[HEALTH_POINTS, victim] = 0.0
+    assist = NOBODY
     if killer == NOBODY:
-        emit(world, DEATH, NOBODY, victim, NOBODY)
+        emit(world, DEATH, NOBODY, victim, NOBODY, NOBODY, 0)
     else:
-        world.status[KILLS, killer] += 1
-        emit(world, KILL, killer, victim, world.status[WEAPON, killer])
+        assist = credited(world, victim, killer)
+        status[KILLS, killer] += 1
+        emit(world, KILL, killer, victim, status[WEAPON, killer], assist, 0)
+    death = world.counters[DEATH_COUNT]
+    if death < deaths.shape[1]:
+        world.counters[DEATH_COUNT] = death + 1
+        deaths[DEATH_VICTIM, death] = victim
+        deaths[DEATH_KILLER, death] = killer
+        deaths[DEATH_ASSIST, death] = assist
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def remember_hurt(world: World, victim: int, actor: int) -> None:
+    """Note that ``actor`` has hurt ``victim`` in this tick."""
+    status = world.status
+    if status[HURT_BY, victim] != actor:
+        status[HURT_BY_BEFORE, victim] = status[HURT_BY, victim]
+        status[HURT_BY_BEFORE_TICK, victim] = status[HURT_BY_TICK, victim]
+        status[HURT_BY, victim] = actor
+    status[HURT_BY_TICK, victim] = world.counters[TICK]
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def spawn(world: World, player: int) -> None:
-    """Begin a life, unhurt, at the slot's spawn point.
+    """Begin a life, unhurt, at the slot's spawn point, or beside the box that stands there.
 
     That of a dead player who returns, or of a newcomer.
     """
-    world.status[PRESENT, player] = 1
-    world.status[ALIVE, player] = 1
-    world.status[CHANGED_TICK, player] = world.counters[TICK]
+    status = world.status
+    status[PRESENT, player] = 1
+    status[ALIVE, player] = 1
+    status[CHANGED_TICK, player] = world.counters[TICK]
+    status[HURT_BY, player] = NOBODY
+    status[HURT_BY_BEFORE, player] = NOBODY
     world.body[HEALTH_POINTS, player] = FULL_HEALTH_POINTS
-    world.body[X_M, player] = world.spawns[0, player]
-    world.body[Y_M, player] = world.spawns[1, player]
+    x_m, y_m = free_place(
+        world.spawns[0, player], world.spawns[1, player], world.boxes, world.rules[MAP_HALF_M]
+    )
+    world.body[X_M, player] = x_m
+    world.body[Y_M, player] = y_m
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def vacate(world: World, player: int) -> None:
+    """Take the body of a slot that has no player any more.
+
+    A life that ends so is the kill of whoever hurt it last, if that was within ``CREDIT_TICKS``.
+    """
+    if world.status[ALIVE, player]:
+        die(world, player, credited(world, player, NOBODY))
+    world.status[PRESENT, player] = 0
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def damage(world: World, actor: int, victim: int, points: float) -> bool:
+    """Take health points from a living player for another; whether it was the last. Nothing of the dead.
+
+    ``actor``: an entity, who has the kill then.
+    """
+    if not world.status[ALIVE, victim]:
+        return False
+    taken = min(points, world.body[HEALTH_POINTS, victim])
+    world.body[HEALTH_POINTS, victim] -= taken
+    world.status[HURT_TICK, victim] = world.counters[TICK]
+    world.body[DAMAGE_POINTS, actor] += taken
+    world.body[TAKEN_POINTS, victim] += taken
+    remember_hurt(world, victim, actor)
+    if world.body[HEALTH_POINTS, victim] > 0.0:
+        return False
+    die(world, victim, actor)
+    return True
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -99,17 +212,9 @@ def apply_hit_damage(world: World) -> None:
     Later hits change nothing.
     """
     for hit in range(world.counters[HIT_COUNT]):
-        actor, victim = world.hits[HIT_ACTOR, hit], world.hits[HIT_VICTIM, hit]
-        if not world.status[ALIVE, victim]:
-            continue
-        points = min(float(world.hits[HIT_POINTS, hit]), world.body[HEALTH_POINTS, victim])
-        world.body[HEALTH_POINTS, victim] -= points
-        world.status[HURT_TICK, victim] = world.counters[TICK]
-        world.body[DAMAGE_POINTS, actor] += points
-        world.body[TAKEN_POINTS, victim] += points
-        if world.body[HEALTH_POINTS, victim] <= 0.0:
+        points = float(world.hits[HIT_POINTS, hit])
+        if damage(world, world.hits[HIT_ACTOR, hit], world.hits[HIT_VICTIM, hit], points):
             world.hits[HIT_FATAL, hit] = 1
-            die(world, victim, actor)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -132,14 +237,19 @@ def apply_zone_damage(world: World) -> None:
                 die(world, player, NOBODY)
 
 
+@njit(cache=True, nogil=True, **INLINE)
+def respawn_is_due(world: World, player: int) -> bool:
+    """Whether a dead player's next life begins in this tick. Never in modes where dead is dead."""
+    status, wait = world.status, np.int64(world.rules[RESPAWN_TICKS])
+    is_dead = status[PRESENT, player] and not status[ALIVE, player]
+    return bool(wait > 0 and is_dead and world.counters[TICK] - status[CHANGED_TICK, player] >= wait)
+
+
 @njit(cache=True, nogil=True, **STAGE)
 def respawn(world: World) -> None:
     """Spawn the dead players whose wait is over, in modes where the dead return."""
-    wait = np.int64(world.rules[RESPAWN_TICKS])
-    if wait <= 0:
+    if world.rules[RESPAWN_TICKS] <= 0.0:
         return
-    status = world.status
     for player in range(world.body.shape[1]):
-        is_dead = status[PRESENT, player] and not status[ALIVE, player]
-        if is_dead and world.counters[TICK] - status[CHANGED_TICK, player] >= wait:
+        if respawn_is_due(world, player):
             spawn(world, player)

@@ -12,17 +12,20 @@ import numpy.typing as npt
 from numba import njit
 
 from dedicated_server.native.compilation import STAGE
-from dedicated_server.simulation.world import EVENT_COUNT, EVENTS_LOST, TICK, X_M, Y_M, World
+from dedicated_server.simulation.world import EVENT_COUNT, EVENTS_LOST, NOBODY, TICK, X_M, Y_M, World
 
 MATCH_STARTED: Final = 1
 KILL: Final = 2  # actor killed victim
-DEATH: Final = 3  # victim died of the zone, or left
+DEATH: Final = 3  # victim died of the zone, or left unhurt
 MATCH_ENDED: Final = 4
+MODE_EVENT: Final = 16  # and above: what the mode's hooks said, MODE_EVENT + the place in its card's events
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
+def emit(world: World, kind: int, actor: int, victim: int, weapon: int, assist: int, value: int) -> None:
     """Append one event with the current positions of actor and victim (NOBODY where there is none).
+
+    ``weapon``: a row of World.weapons, ``assist``: an entity; NOBODY where there is none.
 
     A full buffer drops the event and counts it in EVENTS_LOST.
     """
@@ -38,6 +41,8 @@ def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
     event.actor = actor
     event.victim = victim
     event.weapon = weapon
+    event.assist = assist
+    event.value = value
     event.actor_x_m = x_m[actor] if actor >= 0 else 0.0
     event.actor_y_m = y_m[actor] if actor >= 0 else 0.0
     event.victim_x_m = x_m[victim] if victim >= 0 else 0.0
@@ -46,6 +51,15 @@ def emit(world: World, kind: int, actor: int, victim: int, weapon: int) -> None:
     if actor >= 0 and victim >= 0:
         east, north = x_m[victim] - x_m[actor], y_m[victim] - y_m[actor]
         event.distance_m = np.sqrt(east * east + north * north)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def emit_mode_event(world: World, index: int, actor: int, victim: int, value: int) -> None:
+    """Append an event of the mode's own: ``index`` is its place among the events that the card names.
+
+    ``actor``, ``victim``: players' entities, NOBODY where there is none; ``value``: what else it says.
+    """
+    emit(world, MODE_EVENT + index, actor, victim, NOBODY, NOBODY, value)
 
 
 def drain(world: World) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from dedicated_server.native.compilation import INLINE, INNER, STAGE
-from dedicated_server.simulation import weapons
+from dedicated_server.simulation.boxes import free_reach
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
 from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
 from dedicated_server.simulation.world import (
@@ -45,6 +45,8 @@ from dedicated_server.simulation.world import (
     TEAM,
     TICK,
     WEAPON,
+    WEAPON_DAMAGE_POINTS,
+    WEAPON_RANGE_M,
     World,
 )
 
@@ -103,7 +105,7 @@ def resolve_hits(world: World, grid: Grid) -> None:
             world.hits[HIT_ACTOR, hit] = actor
             world.hits[HIT_VICTIM, hit] = victim
             world.hits[HIT_POINTS, hit] = np.int32(
-                weapons.WEAPONS[world.status[WEAPON, actor], weapons.DAMAGE_POINTS]
+                world.weapons[world.status[WEAPON, actor], WEAPON_DAMAGE_POINTS]
             )
             world.hits[HIT_FATAL, hit] = 0
             world.hits[HIT_INPUT, hit] = np.int32(world.shots[SHOT_INPUT, shot])
@@ -118,10 +120,12 @@ def _first_on_ray(world: World, grid: Grid, shot: int, actor: int, view: float) 
     status = world.status
     from_x, from_y = world.shots[SHOT_X_M, shot], world.shots[SHOT_Y_M, shot]
     cosine, sine = world.shots[SHOT_COS, shot], world.shots[SHOT_SIN, shot]
-    reach = weapons.WEAPONS[status[WEAPON, actor], weapons.RANGE_M]
+    reach = free_reach(
+        from_x, from_y, cosine, sine, world.weapons[status[WEAPON, actor], WEAPON_RANGE_M], world.boxes
+    )
     # The grid knows where everyone is now; on the shooter's screen they were within this distance of it.
     margin = BODY_RADIUS_M + world.rules[STEP_M] * (MAX_REWIND_TICKS + MAX_STEPS_PER_TICK)
-    side = side_of(grid)
+    side, players = side_of(grid), status.shape[1]
     first_column = cell_along(grid, side, min(from_x, from_x + cosine * reach) - margin)
     last_column = cell_along(grid, side, max(from_x, from_x + cosine * reach) + margin)
     first_row = cell_along(grid, side, min(from_y, from_y + sine * reach) - margin)
@@ -131,6 +135,8 @@ def _first_on_ray(world: World, grid: Grid, shot: int, actor: int, view: float) 
         first, last = run_of(grid, side, row, first_column, last_column)
         for place in range(first, last):
             target = grid.entity[place]
+            if target >= players:
+                continue  # an object
             if not status[ALIVE, target] or target == actor or status[TEAM, target] == status[TEAM, actor]:
                 continue
             if status[CHANGED_TICK, target] > view:

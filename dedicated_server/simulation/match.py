@@ -11,25 +11,32 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, typeof
 
+from dedicated_server.cards.card import ModeCard
 from dedicated_server.errors import DedicatedServerError
-from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.native.compilation import INLINE, INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, StateHandle, load_state
 from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.simulation.boxes import free_place
 from dedicated_server.simulation.damage import apply_hit_damage, apply_zone_damage, respawn
 from dedicated_server.simulation.event_buffer import MATCH_ENDED, MATCH_STARTED, drain, emit
 from dedicated_server.simulation.grid import Grid, fill, new_grid
 from dedicated_server.simulation.hits import resolve_hits
+from dedicated_server.simulation.layout import layout_of
 from dedicated_server.simulation.mode import Mode
 from dedicated_server.simulation.movement import apply_inputs
 from dedicated_server.simulation.world import (
     ALIVE,
     CHANGED_TICK,
     CORPSE_TICKS,
+    DEATHS,
+    DEATHS_PLAYED,
     ELAPSED,
     HIT_COUNT,
-    KILL_TARGET,
     MAP_HALF_M,
     NOBODY,
+    OBJECT_SHOWN,
+    OBJECT_X_M,
+    OBJECT_Y_M,
     POSITION_HISTORY_TICKS,
     PRESENT,
     RESPAWN_TICKS,
@@ -38,7 +45,6 @@ from dedicated_server.simulation.world import (
     START_TICK,
     STEP_M,
     TICK,
-    WEAPON,
     WORLD_TYPE,
     X_M,
     Y_M,
@@ -80,7 +86,7 @@ class MatchConfig:
     """All that a match is made from. Equal configurations and equal inputs give equal matches."""
 
     match_id: UUID
-    mode: str
+    card: ModeCard  # of the mode
     seed: int
     match_s: float  # until the zone has closed
     players: Sequence[RosterPlayer]
@@ -88,6 +94,11 @@ class MatchConfig:
     come_timeout_s: float | None = None  # how long the first one is waited for; None: as long as the others
     tick_hz: int = TICK_HZ
     spawn_radius_m: float | None = None  # None: what the mode and the length of the match suggest
+
+    @property
+    def mode(self) -> str:
+        """The mode's name."""
+        return self.card.name
 
 
 def roster_of(config: MatchConfig) -> tuple[RosterPlayer, ...]:
@@ -121,12 +132,26 @@ def simulate(world: World, grid: Grid, playing: bool) -> None:
         respawn(world)
     remember_positions(world)
     _choose_shown(world)
-    fill(grid, world.body[X_M], world.body[Y_M], world.status[SHOWN])
+    fill_grid(world, grid)
     world.counters[HIT_COUNT] = 0
     if playing:
         resolve_hits(world, grid)
         apply_hit_damage(world)
         apply_zone_damage(world)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def fill_grid(world: World, grid: Grid) -> None:
+    """Sort the players and objects that are shown into the grid."""
+    fill(
+        grid,
+        world.body[X_M],
+        world.body[Y_M],
+        world.status[SHOWN],
+        world.objects[OBJECT_X_M],
+        world.objects[OBJECT_Y_M],
+        world.object_status[OBJECT_SHOWN],
+    )
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -145,9 +170,8 @@ def _choose_shown(world: World) -> None:
     tick = world.counters[TICK]
     for player in range(world.body.shape[1]):
         lingers = tick - world.status[CHANGED_TICK, player] < CORPSE_TICKS
-        world.status[SHOWN, player] = world.status[PRESENT, player] and (
-            world.status[ALIVE, player] or lingers
-        )
+        lived = world.status[PRESENT, player] or world.status[DEATHS, player] > 0
+        world.status[SHOWN, player] = world.status[ALIVE, player] or (lived and lingers)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -169,7 +193,7 @@ class Match:
 
     Args:
         config: what the match is made from.
-        mode: the mode of play that ``config.mode`` names.
+        mode: the mode of play that ``config.card`` is of.
         inputs: the players' inputs, as the wire decodes them; None: the match allocates rings for the caller
             to fill.
         zeros: allocates arrays.
@@ -184,7 +208,13 @@ class Match:
         self.mode = mode
         self.roster = roster_of(config)
         self.world: World = _build_world(config, self.mode, self.roster, zeros)
-        self.grid: Grid = new_grid(len(self.roster), self.mode.map_half_m, GRID_CELL_M, zeros)
+        self.grid: Grid = new_grid(
+            len(self.roster),
+            config.card.map_half_m,
+            GRID_CELL_M,
+            zeros,
+            objects=self.world.objects.shape[1],
+        )
         self.inputs = new_inputs(len(self.roster)) if inputs is None else inputs
         self._world_handle = StateHandle(self.world, WORLD_TYPE)
         self._state_handle = StateHandle(MatchArrays(self.world, self.grid, self.inputs), MATCH_TYPE)
@@ -198,19 +228,22 @@ class Match:
             self.world.status[row, absent] = 0
         self.world.counters[START_TICK] = tick
         self.started = True
-        emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY)
+        emit(self.world, MATCH_STARTED, NOBODY, NOBODY, NOBODY, NOBODY, 0)
 
     def apply(self, tick: int) -> None:
         """Play the inputs due by ``tick``: movement, and the shots that `simulate` judges."""
         _apply_inputs_at(self._state_handle.address, tick, self.started and not self.over)
 
     def simulate(self) -> None:
-        """Play the rest of the tick (see `simulate`), and ask the mode whether the match is over."""
+        """Play the rest of the tick (see `simulate`), then the mode's part, which says when it is over."""
         playing = self.started and not self.over
+        if playing and self.mode.respawn is not None:
+            self.mode.respawn(self._world_handle.address)
         _simulate_at(self._state_handle.address, playing)
-        if playing and self.mode.over(self._world_handle.address):
+        if playing and self.mode.play(self._world_handle.address):
             self.over = True
-            emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY)
+            emit(self.world, MATCH_ENDED, NOBODY, NOBODY, NOBODY, NOBODY, 0)
+        self.world.counters[DEATHS_PLAYED] = 1
 
     def drain_events(self) -> npt.NDArray[Any]:
         """Take the events since the last call: records of events.EVENT_DTYPE."""
@@ -235,28 +268,30 @@ def _build_world(
     config: MatchConfig, mode: Mode, roster: Sequence[RosterPlayer], zeros: AllocateZeros
 ) -> World:
     places, zone = (np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(2))
+    card = config.card
     radius_m = config.spawn_radius_m
     if radius_m is None:
-        runnable_m = SPAWN_SHARE * mode.speed_m_per_s * config.match_s
-        radius_m = min(max(runnable_m, MIN_SPAWN_RADIUS_M), mode.max_spawn_radius_m)
+        runnable_m = SPAWN_SHARE * card.speed_m_per_s * config.match_s
+        radius_m = min(max(runnable_m, MIN_SPAWN_RADIUS_M), card.zone.max_spawn_radius_m)
     teams = np.array([player.team for player in roster], dtype=np.int32)
-    room_m = max(mode.map_half_m - radius_m - mode.zone_margin_m, 0.0)
+    room_m = max(card.map_half_m - radius_m - card.zone.margin_m, 0.0)
     zone_x_m, zone_y_m = zone.uniform(-room_m, room_m, 2)
     closed_ticks = round(config.match_s * config.tick_hz)
     rules = np.zeros(RULES)
-    rules[MAP_HALF_M] = mode.map_half_m
-    rules[STEP_M] = mode.speed_m_per_s / config.tick_hz
+    rules[MAP_HALF_M] = card.map_half_m
+    rules[STEP_M] = card.speed_m_per_s / config.tick_hz
     rules[ZONE_X_M], rules[ZONE_Y_M] = zone_x_m, zone_y_m
-    rules[ZONE_START_M] = radius_m + mode.zone_margin_m
-    rules[ZONE_HOLD_TICKS] = round(closed_ticks * mode.zone_hold_share)
+    rules[ZONE_START_M] = radius_m + card.zone.margin_m
+    rules[ZONE_HOLD_TICKS] = round(closed_ticks * card.zone.hold_share)
     rules[ZONE_CLOSED_TICKS] = closed_ticks
-    rules[ZONE_POINTS] = mode.zone_points_per_s / config.tick_hz
-    rules[RESPAWN_TICKS] = round(mode.respawn_s * config.tick_hz)
-    rules[KILL_TARGET] = mode.kill_target
-    spawns = mode.spawn_positions(mode, teams, radius_m, places)
-    world = new_world(teams, spawns + np.array([[zone_x_m], [zone_y_m]]), rules, zeros)
-    world.status[WEAPON] = mode.weapon
-    return world
+    rules[ZONE_POINTS] = card.zone.points_per_s / config.tick_hz
+    rules[RESPAWN_TICKS] = round(card.respawn_s * config.tick_hz)
+    layout = layout_of(card)
+    spawns = mode.spawn(card, teams, radius_m, places) + np.array([[zone_x_m], [zone_y_m]])
+    if len(layout.boxes):
+        for player, (x_m, y_m) in enumerate(spawns.T):
+            spawns[:, player] = free_place(x_m, y_m, layout.boxes, card.map_half_m)
+    return new_world(teams, spawns, rules, zeros, layout)
 
 
 __all__ = ["BadRosterError", "Match", "MatchConfig", "RosterPlayer"]

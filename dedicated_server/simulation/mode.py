@@ -1,4 +1,7 @@
-"""What a mode of play is made of; the modes themselves are folders of `dedicated_server.modes`."""
+"""What a mode of play is made of: its card, and the functions that make it different from others, its hooks.
+
+The modes themselves are folders; `dedicated_server.modes` makes a `Mode` of one.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.cards.card import ModeCard
 from dedicated_server.errors import DedicatedServerError
-from dedicated_server.simulation.world import World
+from dedicated_server.simulation.world import DEATHS, PRESENT, World
 
-Spawn = Callable[["Mode", npt.NDArray[np.int32], float, np.random.Generator], npt.NDArray[np.float64]]
-Over = Callable[[int], bool]
+Spawn = Callable[[ModeCard, npt.NDArray[np.int32], float, np.random.Generator], npt.NDArray[np.float64]]
+Play = Callable[[int], bool]
+Respawn = Callable[[int], None]
 Placements = Callable[[World], npt.NDArray[np.int32]]
 
 
@@ -25,24 +30,31 @@ class UnknownModeError(DedicatedServerError, ValueError):
 
 @dataclass(frozen=True)
 class Mode:
-    """The numbers of a mode, and the three functions that make it different from others: its hooks."""
+    """One mode: its numbers are the card's.
 
-    name: str
-    speed_m_per_s: float
-    map_half_m: float  # the map is a square of twice this, around its centre
-    max_spawn_radius_m: float  # players start within this of the zone's centre, or closer in short matches
-    zone_margin_m: float  # the zone starts so much larger than the circle of spawns
-    zone_hold_share: float  # part of the match before the zone begins to shrink
-    zone_points_per_s: float  # health points lost outside it
-    respawn_s: float  # 0: dead is dead
-    kill_target: int  # kills with which a team wins; 0: none
-    weapon: int  # row of weapons.WEAPONS
+    Attributes:
+        card: the published numbers.
+        spawn: (card, teams int32[N], radius_m, generator) -> float[2, N], metres from the zone's centre.
+            Asked once a match.
+        play: compiled: (address of the stored world) -> whether the match is over. Called once a tick while
+            it is played, after hits and damage. It reads the tick's deaths in ``world.deaths``.
+        placements: int32[N], 1 is best; the members of a team share theirs. Asked when the match is over, and
+            when somebody departs before.
+        respawn: compiled: (address of the stored world). Called at the beginning of a tick: spawns the
+            players for whom `damage.respawn_is_due`, where the mode will have them. None: where they began.
+    """
 
-    spawn_positions: (
-        Spawn  # (mode, teams int32[N], radius_m, generator) -> float[2, N] metres from the zone's centre
-    )
-    over: Over  # compiled: (address of the stored world) -> bool; asked once a tick
-    placements: Placements  # int32[N], 1 is best, asked once; the members of a team share theirs
+    card: ModeCard
+    spawn: Spawn
+    play: Play
+    placements: Placements
+    respawn: Respawn | None = None
+
+
+def took_part(world: World) -> npt.NDArray[np.bool_]:
+    """Players who are in the match or were, until they died and left: bool[N]. Others never came."""
+    took: npt.NDArray[np.bool_] = (world.status[PRESENT] != 0) | (world.status[DEATHS] > 0)
+    return took
 
 
 def rank_teams(

@@ -23,7 +23,8 @@ from dedicated_server.protocol.inputs import (
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
-from dedicated_server.simulation import weapons
+from dedicated_server.protocol.movement import run_step
+from dedicated_server.simulation.damage import forget_played_deaths
 from dedicated_server.simulation.heading import direction
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -50,6 +51,7 @@ from dedicated_server.simulation.world import (
     STEP_M,
     TICK,
     WEAPON,
+    WEAPON_INTERVAL_TICKS,
     X_M,
     Y_M,
     YAW,
@@ -71,6 +73,7 @@ def apply_inputs(world: World, inputs: Inputs, tick: int, playing: bool) -> None
     world.counters[TICK] = tick
     world.counters[ELAPSED] = elapsed
     world.counters[SHOT_COUNT] = 0
+    forget_played_deaths(world)
     for player in range(world.body.shape[1]):
         world.status[FIRING, player] = 0
         if not world.status[PRESENT, player]:
@@ -111,7 +114,16 @@ def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> No
         if not status[ALIVE, player]:
             continue
         status[YAW, player] = asked[INPUT_YAW]
-        _step(world, player, asked[INPUT_MOVE_X], asked[INPUT_MOVE_Y])
+        x_m, y_m = run_step(
+            world.body[X_M, player],
+            world.body[Y_M, player],
+            asked[INPUT_MOVE_X],
+            asked[INPUT_MOVE_Y],
+            world.rules[STEP_M],
+            world.rules[MAP_HALF_M],
+            world.boxes,
+        )
+        world.body[X_M, player], world.body[Y_M, player] = x_m, y_m
         ready = status[PLAYED_TICKS, player] >= status[NEXT_SHOT, player]
         if asked[INPUT_BUTTONS] & BUTTON_FIRE and ready and fired < MAX_SHOTS_PER_PLAYER:
             fired += 1
@@ -120,29 +132,11 @@ def _play_inputs(world: World, inputs: Inputs, player: int, playing: bool) -> No
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _step(world: World, player: int, move_x: int, move_y: int) -> None:
-    """Move by one input: clamp its length to full speed in any direction, and the position to the map.
-
-    ``move_x``, ``move_y``: −127…127, part of full speed east and north.
-    """
-    half = world.rules[MAP_HALF_M]
-    east, north = move_x / 127.0, move_y / 127.0
-    square = east * east + north * north
-    if square > 1.0:
-        length = np.sqrt(square)
-        east /= length
-        north /= length
-    reach = world.rules[STEP_M]
-    world.body[X_M, player] = min(max(world.body[X_M, player] + east * reach, -half), half)
-    world.body[Y_M, player] = min(max(world.body[Y_M, player] + north * reach, -half), half)
-
-
-@njit(cache=True, nogil=True, **INNER)
 def _fire(world: World, player: int, view: int, input_tick: int) -> None:
     status, shots = world.status, world.shots
     weapon = status[WEAPON, player]
     status[NEXT_SHOT, player] = status[PLAYED_TICKS, player] + np.int32(
-        weapons.WEAPONS[weapon, weapons.INTERVAL_TICKS]
+        world.weapons[weapon, WEAPON_INTERVAL_TICKS]
     )
     status[FIRING, player] = 1
     status[SHOTS, player] += 1

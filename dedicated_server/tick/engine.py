@@ -14,14 +14,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.modes import open_match
+from dedicated_server.modes import load_mode
 from dedicated_server.native.memory import Arena, StateHandle
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.replication.replicate import queue_match_over
-from dedicated_server.simulation.match import MatchConfig, RosterPlayer, roster_of
+from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer, roster_of
+from dedicated_server.simulation.mode import Mode
 from dedicated_server.simulation.world import Inputs
 from dedicated_server.tick.load import Overload, StageTimer
 from dedicated_server.tick.pacing import measured_ns
@@ -76,6 +77,7 @@ class Engine:
         transport: the socket.
         secret: SECRET_BYTES bytes of this server alone, as of `ServerWire`.
         host, port: how connect tokens name this server, where that is not what the transport is bound to.
+        mode: how the match is played; None: as the mode's folder says.
         recorder: writes the match to a file.
         clock_ns: measures the stages. Overload is judged by it; nothing else depends on it.
 
@@ -91,6 +93,7 @@ class Engine:
         secret: bytes,
         host: str | None = None,
         port: int | None = None,
+        mode: Mode | None = None,
         recorder: Recorder | None = None,
         clock_ns: Callable[[], int] = measured_ns,
     ) -> None:
@@ -108,7 +111,12 @@ class Engine:
             secret=secret,
             zeros=zeros,
         )
-        self.match = open_match(config, Inputs(newest=self.wire.input_newest, rows=self.wire.inputs), zeros)
+        self.match = Match(
+            config,
+            load_mode(config.card) if mode is None else mode,
+            Inputs(newest=self.wire.input_newest, rows=self.wire.inputs),
+            zeros,
+        )
         self.arrays = gather_arrays(
             transport.inbox,
             self.wire.state,

@@ -42,7 +42,7 @@ POINT_ROWS: Final = (DAMAGE_POINTS, TAKEN_POINTS)
 class DamageTotals:
     """What one player dealt and took, in health points: over several lives more than one life has."""
 
-    weapon: int  # row of weapons.WEAPONS: a mode gives everybody one
+    weapon: int  # row of World.weapons: a mode gives everybody one
     dealt: float
     taken: float
     shots: int

@@ -23,7 +23,6 @@ from dedicated_server.protocol.client.interpolation import (
     record_at,
 )
 from dedicated_server.protocol.client.prediction import (
-    Movement,
     Prediction,
     forget_prediction,
     new_prediction,
@@ -32,6 +31,7 @@ from dedicated_server.protocol.client.prediction import (
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.client.view import own_record
 from dedicated_server.protocol.entities import NO_RECORD, Record, load_record
+from dedicated_server.protocol.movement import Movement
 
 NO_TARGET = -1
 
@@ -52,11 +52,11 @@ class Perception(NamedTuple):
     target: npt.NDArray[np.int32]
 
 
-def new_perception(capacity: int, movement: Movement) -> Perception:
-    """Allocate for so many clients."""
+def new_perception(capacity: int, *movements: Movement) -> Perception:
+    """Allocate for so many clients, who play in modes with these movements (see `new_prediction`)."""
     return Perception(
         new_clocks(capacity),
-        new_prediction(capacity, movement),
+        new_prediction(capacity, *movements),
         new_interpolation(capacity, 1),
         np.full(capacity, NO_TARGET, np.int32),
     )

@@ -22,11 +22,12 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.client.prediction import MOVEMENT
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.protocol.movement import movement_of
 from launchday.percentiles import histogram_percentiles
 from loadtest.bots import step, udp
 from loadtest.bots.behaviour import new_bot_states
@@ -66,7 +67,7 @@ class Swarm:
         self._clients = ClientSessions(capacity=bots, entities=entities)
         self._state = step.SwarmState(
             clients=self._clients.state,
-            perception=new_perception(bots, MOVEMENT["battle_royale"]),
+            perception=new_perception(bots, movement_of(shipped_cards()["battle_royale"])),
             inbound=link_queue(population.link_seed[:, 1], capacity, udp.DATAGRAM_BYTES),
             outbound=link_queue(population.link_seed[:, 0], capacity, udp.DATAGRAM_BYTES),
             bot_states=new_bot_states(

@@ -36,6 +36,7 @@ MODULES = (
     "dedicated_server.protocol.datagrams",
     "dedicated_server.protocol.fields",
     "dedicated_server.protocol.inputs",
+    "dedicated_server.protocol.movement",
 )
 
 

@@ -89,6 +89,7 @@ async def walk_kill(settings: Settings) -> Walk:
         Source("walk", "west-europe", spec.match_id, ids=EventIds.from_clock(clock)),
         producer,
         tick_hz=60,
+        weapons=["rifle"],
         has_left=lambda entity: False,
     )
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))

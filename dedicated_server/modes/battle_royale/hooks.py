@@ -8,20 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.cards import shipped_cards
+from dedicated_server.cards import ModeCard
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
-from dedicated_server.simulation import weapons
 from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
-from dedicated_server.simulation.mode import Mode, rank_teams
+from dedicated_server.simulation.mode import rank_teams, took_part
 from dedicated_server.simulation.world import (
     ALIVE,
     CHANGED_TICK,
     DAMAGE_POINTS,
     HEALTH_POINTS,
     KILLS,
-    PRESENT,
     TEAM,
     WORLD_TYPE,
     World,
@@ -30,8 +28,8 @@ from dedicated_server.simulation.world import (
 GOLDEN_TURN: Final = round(TURN * (3.0 - 5.0**0.5) / 2.0)  # Vogel's sunflower: even everywhere, no rows
 
 
-def spawn_positions(
-    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+def spawn(
+    _card: ModeCard, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Spread players evenly over a disc, as the seeds of a sunflower lie; the seed deals the places."""
     players = len(teams)
@@ -62,12 +60,12 @@ def over(world_state: int) -> bool:
 
 def placements(world: World) -> npt.NDArray[np.int32]:
     """Rank teams by how long they lived, then by health left, kills, damage dealt; absent teams come last."""
-    status, body = world.status, world.body
+    status, body, took = world.status, world.body, took_part(world)
 
     def key(members: npt.NDArray[np.bool_]) -> tuple[float, ...]:
         alive = status[ALIVE, members].any()
         return (
-            -int(status[PRESENT, members].any()),
+            -int(took[members].any()),
             -(2**31 if alive else int(status[CHANGED_TICK, members].max())),
             -float(body[HEALTH_POINTS, members].sum()),
             -int(status[KILLS, members].sum()),
@@ -75,22 +73,3 @@ def placements(world: World) -> npt.NDArray[np.int32]:
         )
 
     return rank_teams(status[TEAM], key)
-
-
-_CARD: Final = shipped_cards()["battle_royale"]
-
-BATTLE_ROYALE: Final = Mode(
-    name=_CARD.name,
-    speed_m_per_s=_CARD.speed_m_per_s,
-    map_half_m=_CARD.map_half_m,
-    max_spawn_radius_m=900.0,
-    zone_margin_m=50.0,
-    zone_hold_share=0.2,
-    zone_points_per_s=10.0,
-    respawn_s=0.0,
-    kill_target=0,
-    weapon=weapons.RIFLE,
-    spawn_positions=spawn_positions,
-    over=over,
-    placements=placements,
-)

@@ -8,16 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.cards import shipped_cards
+from dedicated_server.cards import ModeCard
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import load_state
-from dedicated_server.simulation import weapons
 from dedicated_server.simulation.damage import zone_closed
 from dedicated_server.simulation.heading import TURN, direction
-from dedicated_server.simulation.mode import Mode, rank_teams
+from dedicated_server.simulation.mode import rank_teams
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
-    KILL_TARGET,
     KILLS,
     PRESENT,
     TEAM,
@@ -28,8 +26,8 @@ from dedicated_server.simulation.world import (
 BASE_RADIUS_M: Final = 6.0
 
 
-def spawn_positions(
-    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+def spawn(
+    _card: ModeCard, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Put each team in a small circle; the circles lie evenly around the map's centre, turned by the seed."""
     places = np.empty((2, len(teams)))
@@ -67,7 +65,7 @@ def over(world_state: int) -> bool:
         for other in range(players):
             if world.status[TEAM, other] == team:
                 kills += world.status[KILLS, other]
-        if kills >= world.rules[KILL_TARGET]:
+        if kills >= world.limits[0]:
             return True
     return sides < 2
 
@@ -79,22 +77,3 @@ def placements(world: World) -> npt.NDArray[np.int32]:
         return -int(world.status[KILLS, members].sum()), -float(world.body[DAMAGE_POINTS, members].sum())
 
     return rank_teams(world.status[TEAM], key)
-
-
-_CARD: Final = shipped_cards()["teams_of_five"]
-
-TEAMS_OF_FIVE: Final = Mode(
-    name=_CARD.name,
-    speed_m_per_s=_CARD.speed_m_per_s,
-    map_half_m=_CARD.map_half_m,
-    max_spawn_radius_m=60.0,
-    zone_margin_m=120.0,
-    zone_hold_share=1.0,  # the circle never shrinks: time is up when it would have closed
-    zone_points_per_s=0.0,
-    respawn_s=3.0,
-    kill_target=30,
-    weapon=weapons.RIFLE,
-    spawn_positions=spawn_positions,
-    over=over,
-    placements=placements,
-)

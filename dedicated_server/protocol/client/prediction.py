@@ -16,30 +16,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.cards import shipped_cards
 from dedicated_server.native.compilation import INNER, STAGE, Records, njit
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
-from dedicated_server.protocol.fields import PHASE_PLAYING, POSITION_UNITS_PER_M, TICK_HZ
+from dedicated_server.protocol.fields import PHASE_PLAYING, POSITION_UNITS_PER_M
 from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
+from dedicated_server.protocol.movement import NOWHERE_M, Movement, run_step
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
 # A larger correction is shown at once: nobody glides across a map to where they come back to life.
 SNAP_M = 2.0
 GLIDE = 0.85  # of what is left of a correction after a frame: a tenth after a quarter of a second
 
-
-class Movement(NamedTuple):
-    """How a player moves in a mode of play, in the units of one input."""
-
-    step_m: float  # run in one input
-    map_half_m: float  # the map is a square of twice this, around its centre
-
-
-MOVEMENT = {
-    name: Movement(step_m=card.speed_m_per_s / TICK_HZ, map_half_m=card.map_half_m)
-    for name, card in shipped_cards().items()
-}
 
 OWN = np.dtype(
     [
@@ -48,8 +36,7 @@ OWN = np.dtype(
         ("y_m", np.float64),
         ("glide_x_m", np.float64),  # shown minus predicted
         ("glide_y_m", np.float64),
-        ("step_m", np.float64),
-        ("map_half_m", np.float64),
+        ("mode", np.int64),  # row of Prediction.step_m and its neighbours: as what it moves
         ("moves", np.int64),  # the match is being played, and the entity alive
         ("checks", np.int64),  # comparisons with the server
         ("corrections", np.int64),  # of them: beyond TOLERANCE_M
@@ -62,20 +49,41 @@ OWN = np.dtype(
 
 
 class Prediction(NamedTuple):
-    """Predictions of C clients."""
+    """Predictions of C clients, who play in M modes."""
 
     own: Records  # OWN[C]
     path: npt.NDArray[np.float64]  # [C, INPUT_RING, 2]: x and y in metres after client tick t at t % ring
     path_tick: npt.NDArray[np.int64]  # [C, INPUT_RING]: that t
+    step_m: npt.NDArray[np.float64]  # [M] what a `Movement` says of each mode
+    map_half_m: npt.NDArray[np.float64]  # [M]
+    box_count: npt.NDArray[np.int64]  # [M] boxes of the map,
+    obstacles: npt.NDArray[np.int64]  # [M] and of entities behind them, at most
+    # [M, B, 4], and where a mode has obstacles [M + C, B, 4]: then each client has boxes of its own
+    boxes: npt.NDArray[np.float64]
 
 
-def new_prediction(capacity: int, movement: Movement) -> Prediction:
-    """Allocate for ``capacity`` clients that play in one mode."""
+def new_prediction(capacity: int, *movements: Movement) -> Prediction:
+    """Allocate for ``capacity`` clients that play in modes with these movements.
+
+    ``own["mode"]`` says which of them; it is the first until somebody sets it.
+    """
     own = np.zeros(capacity, OWN)
     own["input_tick"] = -1
-    own["step_m"], own["map_half_m"] = movement
+    obstacles = np.array([movement.obstacles for movement in movements], np.int64)
+    counts = np.array([len(movement.boxes) for movement in movements], np.int64)
+    rows = len(movements) + (capacity if obstacles.any() else 0)
+    boxes = np.full((rows, int((counts + obstacles).max()), 4), NOWHERE_M)
+    for mode, movement in enumerate(movements):
+        boxes[mode, : len(movement.boxes)] = movement.boxes
     return Prediction(
-        own, np.zeros((capacity, INPUT_RING, 2)), np.full((capacity, INPUT_RING), -1, dtype=np.int64)
+        own,
+        np.zeros((capacity, INPUT_RING, 2)),
+        np.full((capacity, INPUT_RING), -1, dtype=np.int64),
+        np.array([movement.step_m for movement in movements], np.float64),
+        np.array([movement.map_half_m for movement in movements], np.float64),
+        counts,
+        obstacles,
+        boxes,
     )
 
 
@@ -83,29 +91,10 @@ def forget_prediction(prediction: Prediction, index: int) -> None:
     """Make a client's prediction as it was before the first snapshot."""
     own = prediction.own
     for name in own.dtype.names or ():
-        if name not in ("step_m", "map_half_m"):
+        if name != "mode":
             own[name][index] = 0
     own["input_tick"][index] = -1
     prediction.path_tick[index] = -1
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def run_step(
-    x_m: float, y_m: float, move_x: int, move_y: int, step_m: float, map_half_m: float
-) -> tuple[float, float]:
-    """Where one input takes an entity, in metres.
-
-    The server's arithmetic (`simulation.movement`), to the last bit.
-    """
-    east, north = move_x / 127.0, move_y / 127.0
-    square = east * east + north * north
-    if square > 1.0:
-        length = math.sqrt(square)
-        east /= length
-        north /= length
-    x_m = min(max(x_m + east * step_m, -map_half_m), map_half_m)
-    y_m = min(max(y_m + north * step_m, -map_half_m), map_half_m)
-    return x_m, y_m
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -171,11 +160,13 @@ def _play(prediction: Prediction, wire: ClientState, index: int, after: int) -> 
     The ring's oldest stands in for those that have left it.
     """
     own, session = prediction.own[index], wire.sessions[index]
+    step_m, map_half_m = prediction.step_m[own.mode], prediction.map_half_m[own.mode]
+    boxes = prediction.boxes[own.mode, : prediction.box_count[own.mode]]
     for tick in range(max(after, session.input_tick - INPUT_RING) + 1, session.input_tick + 1):
         row = session.inputs[tick % INPUT_RING]
         if own.moves != 0:
             own.x_m, own.y_m = run_step(
-                own.x_m, own.y_m, row[INPUT_MOVE_X], row[INPUT_MOVE_Y], own.step_m, own.map_half_m
+                own.x_m, own.y_m, row[INPUT_MOVE_X], row[INPUT_MOVE_Y], step_m, map_half_m, boxes
             )
         own.input_tick = tick
         _remember(prediction, index)

@@ -2,7 +2,7 @@
 
 How it is used beside `client.sessions`::
 
-    view = new_view(capacity=200, entities=100, movement=MOVEMENT["battle_royale"])
+    view = new_view(capacity=200, entities=100, movement=movement_of(card))
     # compiled, after each client_receive that returned RECEIVED_SNAPSHOT:
     view_received(view, state, index, now_s)
     # compiled, once a client frame: decide by view.shown[index], then send
@@ -30,7 +30,6 @@ from dedicated_server.protocol.client.interpolation import (
     record_at,
 )
 from dedicated_server.protocol.client.prediction import (
-    Movement,
     Prediction,
     forget_prediction,
     new_prediction,
@@ -47,6 +46,7 @@ from dedicated_server.protocol.entities import (
     yaw_units,
 )
 from dedicated_server.protocol.fields import quantise_position
+from dedicated_server.protocol.movement import Movement
 
 
 class ClientView(NamedTuple):

@@ -27,6 +27,7 @@ import psutil
 import uvloop
 from pydantic import SecretStr
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.fleet.agones.sidecar import Sidecar, SidecarServer
 from dedicated_server.fleet.client import FleetAdminClient, FleetError
 from dedicated_server.fleet.pool.config import ForkRequest, HealthSpec, PoolConfig
@@ -265,7 +266,7 @@ def _spectator() -> dict[str, float]:
     """Return the microseconds of writing the spectator feed of a match of a hundred players."""
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(100)]
     engine = Engine(
-        MatchConfig(UUID(int=1), "battle_royale", 0, 60.0, roster),
+        MatchConfig(UUID(int=1), shipped_cards()["battle_royale"], 0, 60.0, roster),
         bytes(32),
         MemoryTransport(),
         secret=bytes(SECRET_BYTES),

@@ -20,8 +20,7 @@ from dedicated_server.match.spec import MatchSpec, RosterEntry
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.native.memory import StateHandle, load_state
 from dedicated_server.simulation.event_buffer import KILL, emit
-from dedicated_server.simulation.weapons import RIFLE
-from dedicated_server.simulation.world import RULES, WORLD_TYPE, new_world
+from dedicated_server.simulation.world import NOBODY, RULES, WORLD_TYPE, new_world
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock
 from launchday.clock import SystemClock
@@ -46,7 +45,7 @@ def record_kills(pinned_world: int, kills: int, turn: int) -> None:
     players = world.body.shape[1]
     for kill in range(kills):
         killer = (turn + 7 * kill) % players
-        emit(world, KILL, killer, (killer + 1) % players, RIFLE)
+        emit(world, KILL, killer, (killer + 1) % players, 0, NOBODY, 0)
 
 
 def load_kernel() -> None:
@@ -92,6 +91,7 @@ class EventBurst:
             Source("bench", REGION, config.match_id, ids=EventIds.from_clock(system_clock)),
             self._producer,
             tick_hz=config.tick_hz,
+            weapons=[weapon.name for weapon in config.card.weapons],
             has_left=lambda _entity: False,
         )
 

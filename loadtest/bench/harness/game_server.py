@@ -11,6 +11,7 @@ from typing import Final
 
 import uvloop
 
+from dedicated_server.cards import ModeCard
 from dedicated_server.match.warm_up import warm_up
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.server.wire import SECRET_BYTES
@@ -33,7 +34,6 @@ MATCH_S: Final = 3_600.0
 
 def prepare(_shared: SharedState, _send: Send) -> bool:
     """Compile or load all kernels, and disable the garbage collector from then on, as a match does."""
-    run_config.add_mode()
     warm_up()
     event_burst.load_kernel()
     gc.collect()
@@ -56,7 +56,10 @@ async def _serve(config: RunConfig, shared: SharedState, send: Send) -> ServerFi
         if config.floor:
             floor = Floor(HOST, _room(config.players))
             stack.callback(floor.close)
-        engine = Engine(_match(config), FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
+        mode = run_config.bench_mode()
+        engine = Engine(
+            _match(config, mode.card), FLEET_KEY, transport, secret=bytes(SECRET_BYTES), mode=mode
+        )
         clock = SystemTickClock()
         burst = None
         if config.events_per_s:
@@ -76,10 +79,10 @@ def _room(players: int) -> int:
     return max(1_024, 2 * players)
 
 
-def _match(config: RunConfig) -> MatchConfig:
+def _match(config: RunConfig, card: ModeCard) -> MatchConfig:
     return MatchConfig(
         match_id=MATCH_ID,
-        mode=run_config.MODE_NAME,
+        card=card,
         seed=config.seed,
         match_s=MATCH_S,
         players=[

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.protocol.client.prediction import MOVEMENT
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, EVENT_RING, ClientState
@@ -24,6 +24,7 @@ from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import ClientView, new_view, view_frame, view_received, view_sent
 from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
 from dedicated_server.protocol.fields import RELIABLE_HIT, TICK_HZ
+from dedicated_server.protocol.movement import movement_of
 from loadtest.bench.harness import statistics
 from loadtest.bench.harness.movement import move, new_walkers
 from loadtest.bench.harness.poller import Poller, StepLoop, allow_descriptors
@@ -256,7 +257,7 @@ def _new_clients(
         queues.append(queue)
     return LossyClients(
         state=sessions.state,
-        views=new_view(count, count, MOVEMENT["battle_royale"]),
+        views=new_view(count, count, movement_of(shipped_cards()["battle_royale"])),
         up=queues[UP],
         down=queues[DOWN],
         descriptors=descriptors,

@@ -13,8 +13,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.cards import MAX_PLAYERS
-from dedicated_server.modes import BATTLE_ROYALE, MODES, Mode
+from dedicated_server.cards import MAX_PLAYERS, ModeCard, shipped_cards
+from dedicated_server.modes import Mode, load_mode
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
 
@@ -58,25 +58,25 @@ def constant_density(players: int) -> Layout:
     return Layout("constant density", MAP_HALF_M * (players / SCALE_PLAYERS) ** 0.5)
 
 
-def add_mode() -> None:
-    """Add the mode MODE_NAME to this process: a battle royale that nothing ends.
+def bench_mode() -> Mode:
+    """The mode of the benchmarks: a battle royale that nothing ends.
 
     All stages do what they do in battle royale: the zone is computed for everybody, shots hit, hits hurt and
     kill. But a dead player is back in the next tick, so that the work stays the same, and the zone is wider
     than the map and never closes.
     """
-    MODES[MODE_NAME] = replace(
-        BATTLE_ROYALE,
+    royale = load_mode(shipped_cards()["battle_royale"])
+    card = replace(
+        royale.card,
         name=MODE_NAME,
-        zone_margin_m=MAP_HALF_M,
-        zone_hold_share=1.0,
+        zone=replace(royale.card.zone, margin_m=MAP_HALF_M, hold_share=1.0),
         respawn_s=1.0 / TICK_HZ,
-        spawn_positions=_spawn_in_square,
     )
+    return replace(royale, card=card, spawn=_spawn_in_square)
 
 
 def _spawn_in_square(
-    _mode: Mode, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
+    _card: ModeCard, teams: npt.NDArray[np.int32], radius_m: float, generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Draw float64[2, N], positions spread evenly over the square of half side ``radius_m``."""
     return generator.uniform(-radius_m, radius_m, (2, len(teams)))

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.sealing import CHACHA_TAG_BYTES
@@ -67,7 +68,9 @@ def token(config: MatchConfig, player: RosterPlayer, port: int, cipher: int) -> 
 @pytest.mark.parametrize("cipher", [connect_token.CIPHER_AEGIS_128L, connect_token.CIPHER_CHACHA20_POLY1305])
 async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_there(cipher: int) -> None:
     roster = [RosterPlayer(player_id, entity, entity) for entity, player_id in enumerate(PLAYER_IDS)]
-    config = MatchConfig(MATCH_ID, "battle_royale", 5, match_s=60.0, players=roster, spawn_radius_m=30.0)
+    config = MatchConfig(
+        MATCH_ID, shipped_cards()["battle_royale"], 5, match_s=60.0, players=roster, spawn_radius_m=30.0
+    )
     transport = await open_transport("127.0.0.1", 0)
     engine = Engine(config, FLEET_KEY, transport, secret=bytes(SECRET_BYTES))
     tokens = [token(config, player, transport.port, cipher) for player in roster]

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match import spec
 from dedicated_server.match.result_spool import ResultSpool
 from dedicated_server.match.session import MatchSession, Timeouts
@@ -130,9 +131,11 @@ class Bench:
         async def send_report(report: str) -> None:
             self.reports.append(json.loads(report))
 
+        ordered = spec.parse_match_spec(match.annotation, shipped_cards())
         self.session = MatchSession(
-            spec.parse_match_spec(match.annotation),
+            ordered,
             "west-europe-1",
+            card=shipped_cards()[ordered.mode],
             open_engine=open_engine,
             meta=meta,
             producer=producer,

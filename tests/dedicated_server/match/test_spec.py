@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedicated_server.match.spec import MalformedMatchError, parse_match_spec
+from dedicated_server.cards import shipped_cards
+from dedicated_server.match.spec import MalformedMatchError, MatchSpec, parse_match_spec
 
 MATCH_ID = str(uuid.uuid4())
 
@@ -27,8 +29,18 @@ def match(**changes: Any) -> dict[str, Any]:
     }
 
 
+def read(**changes: Any) -> MatchSpec:
+    return parse_match_spec(json.dumps(match(**changes)), shipped_cards())
+
+
+def team(sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Players of teams of these sizes."""
+    teams = [number for number, size in enumerate(sizes) for _ in range(size)]
+    return [{"player_id": 10 + n, "team": number, "entity": n} for n, number in enumerate(teams)]
+
+
 def test_a_directors_match_is_read() -> None:
-    order = parse_match_spec(json.dumps(match()))
+    order = read()
     assert str(order.match_id) == MATCH_ID
     assert [(entry.player_id, entry.team, entry.entity) for entry in order.players] == [
         (10, 0, 0),
@@ -38,19 +50,24 @@ def test_a_directors_match_is_read() -> None:
 
 
 def test_fields_of_a_newer_director_are_passed_over() -> None:
-    assert parse_match_spec(json.dumps(match(weather="rain"))).seed == 7
+    assert read(weather="rain").seed == 7
 
 
 def test_an_allocation_without_a_match_is_malformed() -> None:
     with pytest.raises(MalformedMatchError, match="without a match"):
-        parse_match_spec(None)
+        parse_match_spec(None, shipped_cards())
 
 
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
         ({"match_id": "../../etc/passwd"}, "match_id"),
-        ({"mode": "hide_and_seek"}, "there is no mode 'hide_and_seek', only battle_royale"),
+        ({"mode": "hide_and_seek"}, "'hide_and_seek' is no mode; there are battle_royale"),
+        ({"mode": "battle_royal"}, "did you mean battle_royale"),
+        ({"players": team([2, 1])}, "team 0 has 2 of them, battle_royale at most 1"),
+        ({"mode": "teams_of_five", "players": team([5, 4, 1])}, "players/9/team: teams_of_five has 2 teams"),
+        ({"mode": "teams_of_five", "players": team([6, 4])}, "team 0 has 6 of them, teams_of_five at most 5"),
+        ({"mode": "teams_of_five", "players": team([6, 5])}, "teams_of_five has at most 10, not 11"),
         ({"region": ""}, "region"),
         ({"seed": -1}, "seed"),
         ({"match_s": 0}, "match_s"),
@@ -66,7 +83,7 @@ def test_an_allocation_without_a_match_is_malformed() -> None:
 )
 def test_a_malformed_match_says_where(changes: dict[str, Any], where: str) -> None:
     with pytest.raises(MalformedMatchError, match=where):
-        parse_match_spec(json.dumps(match(**changes)))
+        read(**changes)
 
 
 json_values = st.recursive(
@@ -79,13 +96,13 @@ json_values = st.recursive(
 @given(st.text(max_size=50) | json_values.map(json.dumps))
 def test_nothing_but_malformed_is_ever_raised(annotation: str) -> None:
     with pytest.raises(MalformedMatchError):
-        parse_match_spec(annotation)
+        parse_match_spec(annotation, shipped_cards())
 
 
 @given(st.sampled_from(sorted(match())), json_values)
 def test_any_value_in_any_field_is_read_or_refused(field: str, value: Any) -> None:
     try:
-        order = parse_match_spec(json.dumps(match(**{field: value})))
+        order = read(**{field: value})
     except MalformedMatchError:
         return
     assert [entry.entity for entry in order.players] == list(range(len(order.players)))

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
@@ -77,7 +78,13 @@ def test_a_match_over_bad_lines_is_played_again_bit_for_bit(tmp_path: Path, mode
         RosterPlayer(player_id=9_000 + entity, team=entity % teams, entity=entity) for entity in range(10)
     ]
     table = LossyTable(
-        10, Wanderers(10, teams), record_to=path, mode=mode, players=roster, spawn_radius_m=50.0, match_s=30.0
+        10,
+        Wanderers(10, teams),
+        record_to=path,
+        card=shipped_cards()[mode],
+        players=roster,
+        spawn_radius_m=50.0,
+        match_s=30.0,
     )
     table.play(6_000)
     assert table.engine.finished

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.client.prediction import MOVEMENT
 from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import new_view, view_frame, view_received, view_sent
+from dedicated_server.protocol.movement import movement_of
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.world import HIT_COUNT, Y_M
@@ -100,7 +100,7 @@ class LossyTable:
         self.policy = policy
         self.clients = ClientSessions(players, players)
         self.state, self.sessions = self.clients.state, self.clients.sessions
-        self.view = new_view(players, players, MOVEMENT[self.engine.config.mode])
+        self.view = new_view(players, players, movement_of(self.engine.config.card))
         self.now_s = START_S
         weather = weather or Weather()
         up, down, self.seed = np.random.SeedSequence(seed).spawn(3)

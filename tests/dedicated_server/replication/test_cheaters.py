@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.client.prediction import MOVEMENT
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.inputs import INPUT_RING
-from dedicated_server.simulation import weapons
+from dedicated_server.protocol.movement import movement_of
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.hits import MAX_REWIND_TICKS
 from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
@@ -21,7 +21,7 @@ from tests.dedicated_server.replication.lossy import LossyTable, Weather
 from tests.dedicated_server.tick.swarm import Intent
 
 PERFECT = Weather(delay_s=0.001, jitter_s=0.0, least_s=0.001, loss=0.0)
-STEP_M = MOVEMENT["battle_royale"].step_m
+STEP_M = movement_of(shipped_cards()["battle_royale"]).step_m
 CHEAT, HONEST = 0, 1
 TICKS = 120
 EAST: Intent = (127, 0, 0, 0)
@@ -124,7 +124,7 @@ def test_shots_come_at_the_weapons_rate_however_often_the_trigger_is_pulled() ->
     before = status[w.SHOTS].copy()
     ran_m(laid, TICKS, hurry)
     shots = status[w.SHOTS] - before
-    interval = weapons.WEAPONS[weapons.RIFLE, weapons.INTERVAL_TICKS]
+    interval = shipped_cards()["battle_royale"].weapons[0].interval_ticks
     assert shots[HONEST] == pytest.approx(TICKS / interval, abs=1)
     assert shots[CHEAT] <= (TICKS + MAX_CREDIT_TICKS) / interval + 1
 

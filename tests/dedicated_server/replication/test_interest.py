@@ -23,7 +23,8 @@ from dedicated_server.replication.priority import (
     sort_by_priority,
 )
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.grid import Grid, fill, new_grid
+from dedicated_server.simulation.grid import Grid, new_grid
+from dedicated_server.simulation.match import fill_grid
 from tests.dedicated_server.replication.naive import NaiveInterest
 
 USUAL_BYTES = 500
@@ -65,7 +66,7 @@ class Field:
     def step(self, every: int = 1, elapsed: int = 1) -> None:
         self.tick += elapsed
         self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, elapsed
-        fill(self.grid, self.world.body[w.X_M], self.world.body[w.Y_M], self.world.status[w.SHOWN])
+        fill_grid(self.world, self.grid)
         select_entities(self.world, self.grid, self.interest, self.wire.state, USUAL_BYTES, self.tick, every)
         self.packed[:] = np.minimum(self.interest.selected_count, self.fits)
         self.newly[:] = 0

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from dedicated_server.simulation import weapons
 from dedicated_server.simulation.heading import direction
 from dedicated_server.simulation.hits import MAX_REWIND_TICKS
 from dedicated_server.simulation.movement import MAX_BACKLOG_TICKS, MAX_CREDIT_TICKS
 from dedicated_server.simulation.world import BODY_RADIUS_M, FULL_HEALTH_POINTS, MAX_SHOTS_PER_PLAYER
+
+RIFLE_POINTS, INTERVAL_TICKS, RANGE_M = 10.0, 8, 80.0  # what everybody has
 
 
 @dataclass
@@ -125,7 +126,7 @@ class NaiveMatch:
             player.yaw = wish.yaw
             self._walk(player, wish)
             if wish.fire and player.played >= player.next_shot and len(shots) < MAX_SHOTS_PER_PLAYER:
-                player.next_shot = player.played + int(weapons.WEAPONS[weapons.RIFLE, weapons.INTERVAL_TICKS])
+                player.next_shot = player.played + INTERVAL_TICKS
                 player.shots += 1
                 shots.append(Shot(index, wish.view, player.x_m, player.y_m, wish.yaw))
         return shots
@@ -153,7 +154,7 @@ class NaiveMatch:
                 continue
             east, north = target.trail[view][0] - shot.x_m, target.trail[view][1] - shot.y_m
             along, aside = east * cosine + north * sine, east * sine - north * cosine
-            in_range = 0.0 <= along <= weapons.WEAPONS[weapons.RIFLE, weapons.RANGE_M]
+            in_range = 0.0 <= along <= RANGE_M
             if in_range and aside * aside <= BODY_RADIUS_M * BODY_RADIUS_M:
                 candidates.append((along, index))
         if not candidates:
@@ -165,7 +166,7 @@ class NaiveMatch:
         for actor, victim in hits:
             target = self.players[victim]
             if target.alive:
-                points = min(float(weapons.WEAPONS[weapons.RIFLE, weapons.DAMAGE_POINTS]), target.health)
+                points = min(RIFLE_POINTS, target.health)
                 target.health -= points
                 self.players[actor].damage += points
                 target.taken += points

@@ -16,16 +16,22 @@ coordinate = st.floats(-700, 700, allow_nan=False)  # also outside the map
 @given(
     people=st.lists(st.tuples(coordinate, coordinate, st.booleans()), min_size=1, max_size=60),
     cell_m=st.sampled_from([30.0, 100.0, 2_000.0]),
+    share=st.sampled_from([1.0, 0.5]),
 )
 def test_every_shown_entity_is_in_its_cell_and_nobody_else_is_anywhere(
-    people: list[tuple[float, float, bool]], cell_m: float
+    people: list[tuple[float, float, bool]], cell_m: float, share: float
 ) -> None:
-    grid = new_grid(len(people), HALF_M, cell_m)
+    players = round(share * len(people))
+    grid = new_grid(players, HALF_M, cell_m, objects=len(people) - players)
     x_m, y_m = np.array([p[0] for p in people]), np.array([p[1] for p in people])
     shown = np.array([p[2] for p in people], dtype=np.int32)
 
-    fill(grid, x_m, y_m, shown)
-    fill(grid, x_m, y_m, shown)  # whatever was in it before does not matter
+    for _ in range(2):  # whatever was in it before does not matter
+        fill(
+            grid,
+            *(of_all[:players] for of_all in (x_m, y_m, shown)),
+            *(of_all[players:] for of_all in (x_m, y_m, shown)),
+        )
 
     side = side_of(grid)
     assert side * side == len(grid.start) - 1
@@ -56,7 +62,16 @@ def test_a_cell_holds_what_lies_between_its_edges(position_m: float, cell_m: flo
 
 def test_a_run_of_columns_is_one_stretch() -> None:
     grid = new_grid(3, HALF_M, 100.0)
-    fill(grid, np.array([-450.0, 0.0, 450.0]), np.zeros(3), np.ones(3, dtype=np.int32))
+    nothing = np.zeros(0)
+    fill(
+        grid,
+        np.array([-450.0, 0.0, 450.0]),
+        np.zeros(3),
+        np.ones(3, dtype=np.int32),
+        nothing,
+        nothing,
+        np.zeros(0, np.int32),
+    )
     side = side_of(grid)
     first, last = run_of(grid, side, cell_along(grid, side, 0.0), 0, side - 1)
     assert grid.entity[first:last].tolist() == [0, 1, 2]

@@ -153,7 +153,7 @@ def test_a_full_journal_drops_the_event_and_counts_it() -> None:
     room = len(world.events)
 
     for _ in range(room + 3):
-        emit(world, KILL, 0, 1, 0)
+        emit(world, KILL, 0, 1, 0, w.NOBODY, 0)
 
     assert world.counters[w.EVENTS_LOST] == 3
     assert len(drain(world)) == room

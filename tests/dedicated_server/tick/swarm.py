@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol import connect_token, entities, fields
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
@@ -33,7 +34,8 @@ def config(players: int, **changes: Any) -> MatchConfig:
     """A battle royale of that many, each for themselves."""
     roster = [RosterPlayer(player_id=1_000 + entity, team=entity, entity=entity) for entity in range(players)]
     return replace(
-        MatchConfig(UUID(int=7), "battle_royale", seed=11, match_s=20.0, players=roster), **changes
+        MatchConfig(UUID(int=7), shipped_cards()["battle_royale"], seed=11, match_s=20.0, players=roster),
+        **changes,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
@@ -31,7 +32,7 @@ def laid(
         RosterPlayer(player_id=9_000 + entity, team=entity % teams, entity=entity) for entity in range(10)
     ]
     return LossyTable(
-        10, policy or Wanderers(10, teams), record_to=record_to, mode=mode, players=roster,
+        10, policy or Wanderers(10, teams), record_to=record_to, card=shipped_cards()[mode], players=roster,
         spawn_radius_m=50.0, match_s=30.0, join_timeout_s=1.0,
     )  # fmt: skip
 

@@ -22,7 +22,8 @@ from dedicated_server.replication.connections import apply_connection_changes
 from dedicated_server.replication.interest import count_sent_bytes, select_entities
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.grid import fill, new_grid
+from dedicated_server.simulation.grid import new_grid
+from dedicated_server.simulation.match import fill_grid
 from dedicated_server.tick.stages import (
     TICK_TYPE,
     TickArrays,
@@ -54,7 +55,7 @@ def arrays_of_a_match() -> TickArrays:
     spawns = np.stack([np.linspace(-300, 300, PLAYERS), np.zeros(PLAYERS)])
     world = w.new_world(range(PLAYERS), spawns, rules)
     grid = new_grid(PLAYERS, 500.0, 100.0)
-    fill(grid, world.body[w.X_M], world.body[w.Y_M], world.status[w.SHOWN])
+    fill_grid(world, grid)
     wire.status[:] = CONNECTED
     wire.state.slots["received_at_s"] = NOW_S
     wire.newly_connected[:] = 1

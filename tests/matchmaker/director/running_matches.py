@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match import spec
 from dedicated_server.match.backfill_request import BackfillSink
 from dedicated_server.match.result_spool import ResultSpool
@@ -148,9 +149,11 @@ class RunningMatch:
         async def send_report(report: str) -> None:
             pass
 
+        ordered = spec.parse_match_spec(json.dumps(order), shipped_cards())
         self.session = MatchSession(
-            spec.parse_match_spec(json.dumps(order)),
+            ordered,
             f"server-{first_player}",
+            card=shipped_cards()[ordered.mode],
             open_engine=open_engine,
             meta=leases,
             producer=self.told,

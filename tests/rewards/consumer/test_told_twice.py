@@ -63,7 +63,7 @@ async def tell(now_s: float, server: str, *, formed_at: float = NOW_S - 30, kill
     )
     told = Told()
     source = Source(server, spec.region, spec.match_id, ids=EventIds.of(server))
-    events = MatchEvents(spec, source, told, tick_hz=60, has_left=lambda entity: False)
+    events = MatchEvents(spec, source, told, tick_hz=60, weapons=["rifle"], has_left=lambda entity: False)
     records = np.zeros(2 + kills + 1, EVENT_DTYPE)
     chosen = RECORDS[: 1 + kills] + RECORDS[3:]
     for record, (kind, tick, actor, victim) in zip(records, chosen, strict=True):

@@ -5,18 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.modes import MODES, open_match
+from dedicated_server.cards import shipped_cards
+from dedicated_server.modes import open_match
 from dedicated_server.protocol import entities, fields
 from dedicated_server.protocol.client.prediction import (
-    MOVEMENT,
-    Movement,
     new_prediction,
     predict,
     reconcile,
-    run_step,
 )
 from dedicated_server.protocol.client.state import allocate
 from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING, INPUT_TICK
+from dedicated_server.protocol.movement import Movement, movement_of, run_step
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.simulation.world import X_M, Y_M, new_inputs
 from tests.dedicated_server.protocol.naive_client import NaivePrediction
@@ -25,20 +24,19 @@ from tests.dedicated_server.protocol.rig import MATCH_ID
 moves = st.integers(-128, 127)
 
 
-def test_a_clients_build_knows_the_modes_as_the_server_plays_them() -> None:
-    known = {name: (mode.speed_m_per_s / 60, mode.map_half_m) for name, mode in MODES.items()}
-    assert known == {name: tuple(movement) for name, movement in MOVEMENT.items()}
+CARDS = shipped_cards()
+ROYALE = movement_of(CARDS["battle_royale"])
 
 
-@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("mode", ["battle_royale", "teams_of_five"])
 @given(wishes=st.lists(st.tuples(moves, moves), min_size=1, max_size=8), x_m=st.floats(-1_000, 1_000))
 @settings(max_examples=50)
 def test_a_predicted_step_is_the_servers_to_the_last_bit(
     mode: str, wishes: list[tuple[int, int]], x_m: float
 ) -> None:
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(2)]
-    match = open_match(MatchConfig(MATCH_ID, mode, 1, 60.0, roster), new_inputs(2, INPUT_RING))
-    step_m, half_m = MOVEMENT[mode]
+    match = open_match(MatchConfig(MATCH_ID, CARDS[mode], 1, 60.0, roster), new_inputs(2, INPUT_RING))
+    step_m, half_m, boxes, _ = movement_of(CARDS[mode])
     body = match.world.body
     at = body[X_M, 0], body[Y_M, 0] = min(max(x_m, -half_m), half_m), 0.1
     match.start([True, True], 1)
@@ -47,20 +45,20 @@ def test_a_predicted_step_is_the_servers_to_the_last_bit(
         row[INPUT_TICK], row[INPUT_MOVE_X], row[INPUT_MOVE_Y] = tick, move_x, move_y
         match.inputs.newest[0] = tick
         match.apply(tick)
-        at = run_step(*at, move_x, move_y, step_m, half_m)
+        at = run_step(*at, move_x, move_y, step_m, half_m, boxes)
         assert at == (body[X_M, 0], body[Y_M, 0])
 
 
 class Client:
     """One client's wire state, written by hand, its prediction, and the oracle's."""
 
-    def __init__(self, movement: Movement = MOVEMENT["battle_royale"]) -> None:
+    def __init__(self, movement: Movement = ROYALE) -> None:
         self.wire = allocate(2, 3)
         self.session = self.wire.sessions[1]
         self.session["own_entity"] = 2
         self.prediction = new_prediction(2, movement)
         self.own = self.prediction.own[1]
-        self.naive = NaivePrediction(*movement)
+        self.naive = NaivePrediction(movement.step_m, movement.map_half_m)
         self.snapshot_tick = 0
 
     def send(self, move_x: int, move_y: int) -> None:
@@ -121,7 +119,7 @@ def test_prediction_agrees_with_its_oracle(script: list[tuple[str, int, float]])
 
 def test_a_client_whose_inputs_are_all_played_is_never_corrected() -> None:
     client, server = Client(), (10.0, 20.0)
-    step_m, half_m = MOVEMENT["battle_royale"]
+    step_m, half_m, boxes, _ = ROYALE
     random = np.random.default_rng(3)
     wishes = random.integers(-127, 128, (300, 2)).tolist()
     client.hear(0, *server)
@@ -129,7 +127,7 @@ def test_a_client_whose_inputs_are_all_played_is_never_corrected() -> None:
         client.send(move_x, move_y)
         if tick > 8:
             east, north = wishes[tick - 9]
-            server = run_step(*server, east, north, step_m, half_m)
+            server = run_step(*server, east, north, step_m, half_m, boxes)
             client.hear(tick - 8, *server)
     assert client.own["checks"] == 292
     assert client.own["corrections"] == 0
@@ -165,7 +163,7 @@ def test_a_new_session_begins_anew() -> None:
     for _ in range(50):
         client.send(127, 0)
     client.session["input_tick"] = 0
-    client.naive = NaivePrediction(*MOVEMENT["battle_royale"])
+    client.naive = NaivePrediction(ROYALE.step_m, ROYALE.map_half_m)
     client.hear(0, 9.0, 9.0)
     client.send(0, 127)
     assert (client.own["x_m"], client.own["y_m"]) == pytest.approx((9.0, 9.1))

@@ -7,7 +7,6 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from dedicated_server.modes import open_match
 from dedicated_server.replication.priority import OUTER_M, PERIOD_TICKS
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 from dedicated_server.simulation.world import ALIVE, CHANGED_TICK, HEALTH_POINTS, X_M, Y_M
@@ -24,17 +23,18 @@ from loadtest.bench.harness.run_config import (
 
 
 def match_of(players: int, where: Layout) -> Match:
-    run_config.add_mode()
+    mode = run_config.bench_mode()
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(players)]
-    return open_match(
+    return Match(
         MatchConfig(
             UUID(int=1),
-            run_config.MODE_NAME,
+            mode.card,
             seed=3,
             match_s=3_600.0,
             players=roster,
             spawn_radius_m=where.half_m,
-        )
+        ),
+        mode,
     )
 
 
