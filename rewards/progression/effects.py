@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from rewards.events import Envelope
-from rewards.progression.challenges import CountKey, contributions
+from rewards.progression.challenges import CountKey, period_of
 from rewards.progression.rules import Rules
 
 
@@ -45,43 +45,66 @@ class Effects:
             gains = self.players[player_id] = Gains()
         return gains
 
-    def credit(self, player_id: int, xp: int, season: str | None) -> Gains:
-        """Add points to a player and to the season's pass; return the player's gains."""
-        gains = self.gains_of(player_id)
-        gains.xp += xp
+    def credit(self, player_id: int, xp: int, season: str | None) -> None:
+        """Add points to a player and to the season's pass."""
+        self.gains_of(player_id).xp += xp
         if season is not None and xp:
             place = (player_id, season)
             self.season_xp[place] = self.season_xp.get(place, 0) + xp
-        return gains
 
 
 def fold(events: Iterable[Envelope], rules: Rules) -> Effects:
-    """Add up the effects of events. Kinds that give no points are only counted."""
+    """Add up the effects of events. Kinds that count for nothing are only counted themselves."""
     effects = Effects()
-    xp = rules.xp
-    challenges_of = rules.challenges_of
+    players, kinds, counts, season_xp = (
+        effects.players,
+        effects.kinds,
+        effects.challenge_counts,
+        effects.season_xp,
+    )
+    counting, season_at = rules.counting, rules.season_at
     for envelope in events:
         kind = envelope.WhichOneof("event") or "unknown"
-        effects.kinds[kind] = effects.kinds.get(kind, 0) + 1
-        if kind == "death":
-            effects.gains_of(envelope.death.victim_id).deaths += 1
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if (totals := _TOTALS.get(kind)) is not None:
+            totals(effects, envelope)
+        if (counted := counting.get(kind)) is None:
             continue
-        if kind not in _SCORING_KINDS:
-            continue
-        season = rules.season_at(envelope.occurred_at)
-        if kind == "kill":
-            effects.credit(envelope.kill.killer_id, xp.kill, season).kills += 1
-        elif kind == "match_ended":
-            effects.results.append(envelope)
-            for entry in envelope.match_ended.placements:
-                won = xp.win if entry.placement == 1 else 0
-                effects.credit(entry.player_id, xp.match_played + won, season).matches += 1
-        elif kind == "xp_granted":
-            effects.credit(envelope.xp_granted.player_id, envelope.xp_granted.xp, season)
-        if challenges := challenges_of.get(kind):
-            for place, count in contributions(challenges, envelope, kind, season):
-                effects.challenge_counts[place] = effects.challenge_counts.get(place, 0) + count
+        event = getattr(envelope, kind)
+        season = season_at(envelope.occurred_at)
+        for amounts, points in counted.awards:
+            for player_id, amount in amounts(event):  # what `credit` does: its call would be a tenth of all
+                gains = players.get(player_id) or effects.gains_of(player_id)
+                gains.xp += points * amount
+                if season is not None:
+                    place = player_id, season
+                    season_xp[place] = season_xp.get(place, 0) + points * amount
+        for amounts, index, challenge in counted.challenges:
+            if (challenge.per != "season" or challenge.season == season) and (found := amounts(event)):
+                period = period_of(challenge, envelope)
+                for player_id, amount in found:
+                    key = player_id, index, period
+                    counts[key] = counts.get(key, 0) + amount
     return effects
 
 
-_SCORING_KINDS = frozenset({"kill", "match_ended", "xp_granted", "damage_summary"})
+def _add_kill(effects: Effects, envelope: Envelope) -> None:
+    effects.gains_of(envelope.kill.killer_id).kills += 1
+
+
+def _add_death(effects: Effects, envelope: Envelope) -> None:
+    effects.gains_of(envelope.death.victim_id).deaths += 1
+
+
+def _add_result(effects: Effects, envelope: Envelope) -> None:
+    effects.results.append(envelope)
+    for entry in envelope.match_ended.placements:
+        effects.gains_of(entry.player_id).matches += 1
+
+
+# What is kept of players beside points, whatever the rules say.
+_TOTALS: dict[str, Callable[[Effects, Envelope], None]] = {
+    "kill": _add_kill,
+    "death": _add_death,
+    "match_ended": _add_result,
+}

@@ -8,10 +8,11 @@ happened while it lasted.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,22 +23,11 @@ from launchday.rules_in_force import Gift, RulesInForce, ShownChallenge, ShownSe
 from launchday.seasons import Season, Seasons
 from rewards.errors import RulesError
 from rewards.progression.challenges import Challenge
+from rewards.progression.tally import Amounts
+from rewards.progression.xp import MAX_XP, XpRules
 
 DEFAULT_PATH = Path(__file__).with_name("rules.yaml")
 MAX_LEVEL = 1000
-MAX_XP = 1_000_000  # of one rule; keeps the sum of any batch far inside a bigint
-
-
-class XpRules(BaseModel):
-    """Experience points for what happens in a match."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kill: int = Field(ge=0, le=MAX_XP, description="For each kill.")
-    match_played: int = Field(
-        ge=0, le=MAX_XP, description="For a match played to its end, or to the player's own."
-    )
-    win: int = Field(ge=0, le=MAX_XP, description="For placement 1, on top of match_played.")
 
 
 class LevelBand(BaseModel):
@@ -47,6 +37,21 @@ class LevelBand(BaseModel):
 
     up_to: int = Field(ge=2, le=MAX_LEVEL, description="The last level of the band.")
     xp_each: int = Field(ge=1, le=MAX_XP, description="Points from one level to the next.")
+
+
+class CountedChallenge(NamedTuple):
+    """A challenge that a kind of event may count towards, and its number in the rules."""
+
+    amounts: Amounts
+    number: int
+    challenge: Challenge
+
+
+class Counting(NamedTuple):
+    """What one kind of event counts for: points, and challenges."""
+
+    awards: tuple[tuple[Amounts, int], ...]
+    challenges: tuple[CountedChallenge, ...]
 
 
 class Rules(BaseModel):
@@ -67,25 +72,27 @@ class Rules(BaseModel):
         return self
 
     @cached_property
-    def challenges_of(self) -> dict[str, tuple[tuple[int, Challenge], ...]]:
-        """Kind of event → the challenges that it may count towards, with indices; other kinds have none."""
-        kinds = {"kill": "kill", "match_ended": "match", "damage_summary": "damage"}
+    def counting(self) -> dict[str, Counting]:
+        """Kind of event → what it counts for; other kinds count for nothing."""
+        awards = self.xp.by_kind
+        challenges: dict[str, tuple[CountedChallenge, ...]] = {}
+        for number, challenge in enumerate(self.challenges):
+            tally = challenge.tally
+            counted = CountedChallenge(tally.compiled(), number, challenge)
+            challenges[tally.kind] = (*challenges.get(tally.kind, ()), counted)
         return {
-            kind: tuple(
-                (index, challenge)
-                for index, challenge in enumerate(self.challenges)
-                if challenge.event == event
-            )
-            for kind, event in kinds.items()
+            kind: Counting(awards.get(kind, ()), challenges.get(kind, ()))
+            for kind in awards.keys() | challenges.keys()
         }
 
     @cached_property
     def _seasons(self) -> Seasons:
         return Seasons(self.seasons)
 
-    def season_at(self, at_s: float) -> str | None:
-        """Return the season in which a moment (Unix seconds) lies."""
-        return self._seasons.at(at_s)
+    @cached_property
+    def season_at(self) -> Callable[[float], str | None]:
+        """Takes a moment (Unix seconds); returns the season in which it lies, None between two."""
+        return self._seasons.at
 
     @cached_property
     def thresholds(self) -> tuple[int, ...]:
@@ -173,10 +180,13 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
             content["challenges"] = _of_known_seasons(content.get("challenges", ()), names)
         told += [f"{seasons_file}: {table.placed(mistake)}" for mistake in mistakes]
         told += [f"{file}: {problem}" for problem in _problems(content.get("challenges", ()), names)]
+    if "xp" in content:
+        content["xp"], wrong = XpRules.read(content["xp"])
+        told += [f"{path}: xp.{line}" for line in wrong]
     try:
         rules = Rules.model_validate(content)
     except ValidationError as error:
-        told += [_problem(path, item) for item in error.errors()]
+        told += [line for item in error.errors() for line in _lines_of(path, item)]
     if told:
         raise RulesError("\n".join(told))
     return rules
@@ -223,7 +233,8 @@ def _problems(challenges: object, seasons: set[str]) -> list[str]:
     ]
 
 
-def _problem(path: Path, item: Any) -> str:
+def _lines_of(path: Path, item: Any) -> list[str]:
     place = [str(part) for part in item["loc"]]
     file = path.with_name("challenges.yaml") if place[:1] == ["challenges"] else path
-    return f"{file}: {'.'.join(place) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+    mistakes = item["msg"].removeprefix("Value error, ").splitlines()
+    return [f"{file}: {'.'.join(place) or 'file'}: {mistake}" for mistake in mistakes]

@@ -150,7 +150,7 @@ async def test_a_challenge_whose_number_is_changed_is_completed_once_a_period(
     store.go_by(needing(4))
     await apply(store, shot(2), shot(2))
     assert await coins(filled_url) == {1: 5, 2: 5}
-    kill_xp = own_rules().xp.kill
+    kill_xp = own_rules().xp.points("kill")
     assert await query(filled_url, "SELECT player_id, xp FROM progression WHERE kills > 0 ORDER BY 1") == [
         (player, 4 * kill_xp + 1) for player in (1, 2)
     ]

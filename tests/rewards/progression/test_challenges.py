@@ -15,7 +15,16 @@ from launchday.seasons import moment
 from loadtest.event_fixture import make_event_fixture
 from rewards.consumer.store import Store
 from rewards.errors import RulesError
-from rewards.events import Envelope, Source, WeaponDamage, damage_summary, kill, match_ended, xp_granted
+from rewards.events import (
+    Envelope,
+    Source,
+    WeaponDamage,
+    damage_summary,
+    kill,
+    make_event,
+    match_ended,
+    xp_granted,
+)
 from rewards.events.build import PlayerPlacement
 from rewards.progression import rules
 from rewards.progression.challenges import Challenge
@@ -164,6 +173,22 @@ def load(tmp_path: Path, challenges: str = "", seasons: str = "") -> Rules:
     return rules.load(tmp_path / "rules.yaml")
 
 
+def test_any_kind_of_event_can_be_a_challenge() -> None:
+    carried = {"player_id": 1, "team": 1, "carried_s": 12.9}
+    flag = make_event(at(1), "flag_captured", carried, now_s=IN_SEASON_S)
+    counts = {
+        "runner": Challenge(name="a", title="A", event="flag_captured", adds="carried_s", count=9, xp=5),
+        "scorer": Challenge(
+            name="b", title="B", event="flag_captured", where={"team": 1}, count=9, per="match", xp=5
+        ),
+        "other": Challenge(name="c", title="C", event="flag_captured", where={"team": 0}, count=9, xp=5),
+        "mate": Challenge(name="d", title="D", event="kill", to="assist_ids", count=9, xp=5),
+    }
+    own = Rules(xp=RULES.xp, levels=RULES.levels, challenges=tuple(counts.values()))
+    effects = fold([flag, shot(1, 50.0)], own)
+    assert effects.challenge_counts == {(1, 0, ""): 12, (1, 1, uuid.UUID(int=1).hex): 1}
+
+
 def test_good_files_are_taken(tmp_path: Path) -> None:
     made = load(tmp_path, CHALLENGE, SEASON)
     assert [challenge.name for challenge in made.challenges] == ["a"]
@@ -178,6 +203,12 @@ def test_good_files_are_taken(tmp_path: Path) -> None:
         (CHALLENGE.replace("kill", "jump"), "", r"challenges\.yaml: challenges\.0\.event"),
         (CHALLENGE.replace("xp: 5", "xp: 5, where: {mode: a}"), "", "a kill has no mode"),
         (CHALLENGE.replace("xp: 5", "xp: 5, where: {over: 9}"), "", "where.over"),
+        (
+            CHALLENGE.replace("xp: 5", "xp: 5, to: weapon"),
+            "",
+            "challenges.0: to: weapon is no player of a kill",
+        ),
+        (CHALLENGE.replace("xp: 5", "xp: 5, adds: weapon"), "", "challenges.0: adds: weapon is no number"),
         (CHALLENGE.replace("xp: 5", "xp: 5, per: season"), "", "give `season`"),
         (CHALLENGE.replace("xp: 5", "xp: 5, per: season, season: q"), SEASON, "belongs to no season: q"),
         (f"{CHALLENGE}, {CHALLENGE}", "", "two challenges called a"),

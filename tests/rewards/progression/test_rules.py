@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rewards.errors import RulesError
 from rewards.progression import rules
-from rewards.progression.rules import LevelBand, Rules, XpRules
+from rewards.progression.rules import LevelBand, Rules
+from rewards.progression.xp import XpRules
 
 GOOD = """\
 xp: {kill: 100, match_played: 50, win: 500}
@@ -29,7 +30,9 @@ def naive_level(made: Rules, xp: int) -> int:
 
 def test_the_shipped_rules_are_valid_and_give_the_documented_points() -> None:
     shipped = rules.load()
-    assert shipped.xp == XpRules(kill=100, match_played=50, win=500)
+    assert shipped.xp == XpRules.of(
+        kill=100, match_played=50, win=500, flag_captured={"to": "player_id", "points": 150}
+    )
     assert shipped.level(0) == 1
     assert shipped.level(499) == 1
     assert shipped.level(500) == 2
@@ -49,7 +52,7 @@ def test_thresholds_add_the_bands_up(tmp_path: Path) -> None:
 )
 def test_the_level_is_what_climbing_step_by_step_gives(ends: set[int], costs: list[int], xp: int) -> None:
     bands = tuple(LevelBand(up_to=end, xp_each=cost) for end, cost in zip(sorted(ends), costs, strict=False))
-    made = Rules(xp=XpRules(kill=1, match_played=1, win=1), levels=bands)
+    made = Rules(xp=XpRules.of(kill=1, match_played=1, win=1), levels=bands)
     assert made.level(xp) == naive_level(made, xp)
 
 
