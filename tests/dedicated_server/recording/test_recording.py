@@ -35,8 +35,9 @@ from dedicated_server.recording.file import (
     read_sections,
     unpack_chunk,
 )
+from dedicated_server.recording.playback import put_inputs
 from dedicated_server.recording.recorder import RecordedInputs, Recorder, append_tick, state_hash
-from dedicated_server.recording.replay import ReplayResult, put_inputs, read_config, replay
+from dedicated_server.recording.replay import ReplayResult, read_config, replay
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.match import RosterPlayer
 from launchday.clock import SystemClock
