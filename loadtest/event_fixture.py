@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 
+from loadtest.shipped_worth import xp_of
 from rewards.events import (
     DeathCause,
     Envelope,
@@ -22,6 +23,7 @@ from rewards.events import (
     damage_summary,
     death,
     kill,
+    make_event,
     match_ended,
     match_started,
     player_connected,
@@ -31,13 +33,16 @@ from rewards.events import (
 NOW_S = 1_795_000_000.0  # 2026-11-18, within the season that is shipped
 MATCH_PLAYERS = 50
 MATCH_S = 45.0
-# A match has 1 start, 1 end, and for each player a connection, a death, a summary and a disconnect; all but
-# one player are killed.
-EVENTS_PER_MATCH = 2 + 4 * MATCH_PLAYERS + MATCH_PLAYERS - 1
+FLAGS = 3
+# A match has 1 start, 1 end, some captures, and for each player a connection, a death, a summary and a
+# disconnect; all but one player are killed.
+EVENTS_PER_MATCH = 2 + FLAGS + 4 * MATCH_PLAYERS + MATCH_PLAYERS - 1
 WEAPONS = ("rifle", "pistol", "shotgun")
 FAR_M = 100.0
 
-KILL_XP, MATCH_XP, WIN_XP = 100, 50, 500
+KILL_XP, MATCH_XP, WIN_XP, FLAG_XP = (
+    xp_of(name) for name in ("kill", "match_played", "win", "flag_captured")
+)
 LONG_SHOTS, LONG_SHOTS_XP = 3, 300
 DAY_MATCHES, DAY_MATCHES_XP = 10, 250
 PODIUMS, PODIUMS_XP = 5, 1000
@@ -149,7 +154,17 @@ def _play(
                 weapons=[WeaponDamage("rifle", points, 30, 9)],
             )
         )
-        events.append(player_disconnected(source, now_s=now_s, tick=tick, player_id=victim, reason="died"))
+        events.append(player_disconnected(source, now_s=now_s, tick=tick, player_id=victim, reason="left"))
+    for _ in range(FLAGS):  # as another mode has them: rewards does not ask which mode it was
+        carrier, base = rng.choice(roster), {"x_m": rng.gauss(0, 300), "y_m": rng.gauss(0, 300)}
+        fields = {
+            "player_id": carrier,
+            "team": roster.index(carrier),
+            "at": base,
+            "carried_s": rng.uniform(5, 40),
+        }
+        events.append(make_event(source, "flag_captured", fields, now_s=at_s + MATCH_S, tick=2699))
+        known.xp[carrier] += FLAG_XP
     known.kills.update(kills)
     known.matches.update(roster)
     known.xp[roster[0]] += WIN_XP

@@ -19,8 +19,9 @@ from redis.asyncio import Redis
 from loadtest.bench.players import world as setting
 from loadtest.chaos import meta_cache
 from loadtest.chaos.operation_log import Operation, select_operations
+from loadtest.shipped_worth import xp_of
 
-KILL_XP, MATCH_XP, WIN_XP = 100, 50, 500
+KILL_XP, MATCH_XP, WIN_XP = (xp_of(name) for name in ("kill", "match_played", "win"))
 DAY_MATCHES, DAY_MATCHES_XP = 10, 250
 PARTY = "{meta}:party:"
 TOMBSTONE = {"erased", "session_state", "loaded"}  # fields of a deleted player's hash
