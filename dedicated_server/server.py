@@ -229,6 +229,7 @@ async def _play(
             secret=clock.random("challenge-cookies").randbytes(SECRET_BYTES),
             host=host,
             port=record.port,
+            return_s=timeouts.return_s,
             recorder=recorder,
         )
 

@@ -78,7 +78,8 @@ class Timeouts:
             (``LAUNCHDAY_CLAIM_S``): it asks the meta service too, and that alone decides who was first.
         flush_s: for Kafka; then the events go to the spool.
         commit_s: for the meta service at the end; then the results are left to the fleet.
-        return_s: for a player who timed out to come back, before their slot may be given to another.
+        return_s: for a player who timed out to come back, before their body goes and their slot may be given
+            to another.
     """
 
     join_s: float = 10.0

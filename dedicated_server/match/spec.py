@@ -109,9 +109,9 @@ def parse_match_spec(annotation: str | None, cards: Mapping[str, ModeCard]) -> M
     except ValidationError as error:
         faults = (f"{'/'.join(map(str, item['loc'])) or '.'}: {item['msg']}" for item in error.errors()[:5])
         raise MalformedMatchError(f"the match is malformed: {'; '.join(faults)}") from error
-    faults = list(_faults(spec, cards))
-    if faults:
-        raise MalformedMatchError(f"the match is malformed: {'; '.join(faults[:5])}")
+    forbidden = list(_faults(spec, cards))
+    if forbidden:
+        raise MalformedMatchError(f"the match is malformed: {'; '.join(forbidden[:5])}")
     return spec
 
 

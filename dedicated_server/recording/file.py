@@ -5,7 +5,7 @@ needed to read them back, so none is in the file.
 
 Layout; all numbers little endian::
 
-    magic      8  "LDREC002"
+    magic      8  "LDREC003"
     sections, each:
       kind     1  0 match, 1 chunk, 2 end stored   4  bytes of the body as stored whole    4  bytes of the
       body when unpacked check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind,
@@ -37,7 +37,7 @@ import numpy.typing as npt
 
 from dedicated_server.errors import DedicatedServerError
 
-MAGIC: Final = b"LDREC002"  # version 2: damage taken is part of the state
+MAGIC: Final = b"LDREC003"  # version 3: objects, scores and a mode's own numbers are part of the state
 MATCH, CHUNK, END = range(3)
 HEAD: Final = struct.Struct("<BII16s")
 COUNTS: Final = struct.Struct("<4I")
@@ -68,7 +68,7 @@ class Chunk(NamedTuple):
 
     tick_step: npt.NDArray[np.int32]  # [T] ticks since the one before; more than 1 after an overload
     started: npt.NDArray[np.uint8]  # [T] play begins in this tick
-    changes: npt.NDArray[np.uint16]  # [T] connects and disconnects in it
+    changes: npt.NDArray[np.uint16]  # [T] slots that changed in it
     updates: npt.NDArray[np.uint16]  # [T] clients with new inputs in it
     change_slot: npt.NDArray[np.uint16]  # [C]
     change_kind: npt.NDArray[np.uint8]  # [C] bits of …_KIND
@@ -85,8 +85,8 @@ class Chunk(NamedTuple):
 
 
 # Bits of change_kind. A change may be a disconnect and a connect; a newcomer is a player who takes a slot
-# over.
-CONNECTED_KIND, DISCONNECTED_KIND, NEWCOMER_KIND = 1, 2, 4
+# over; a slot is vacated whose player is gone for good.
+CONNECTED_KIND, DISCONNECTED_KIND, NEWCOMER_KIND, VACATED_KIND = 1, 2, 4, 8
 
 # What a chunk counts, in the order of COUNTS.
 TICKS, CHANGES, UPDATES, ROWS = range(4)
@@ -209,8 +209,14 @@ def read_sections(path: Path) -> Iterator[Section]:
     Raises NotARecordingError, DamagedRecordingError, and OSError where the file cannot be read.
     """
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise NotARecordingError(f"{path} is not a recording of this version")
+        magic = file.read(len(MAGIC))
+        if magic[:5] == MAGIC[:5] and magic != MAGIC and magic[5:].isdigit():
+            raise NotARecordingError(
+                f"{path} is a recording of version {int(magic[5:])}, and this launchday reads version "
+                f"{int(MAGIC[5:])}: replay it with the one that wrote it"
+            )
+        if magic != MAGIC:
+            raise NotARecordingError(f"{path} is not a recording")
         check = bytes(CHECK_BYTES)
         while len(head := file.read(HEAD.size)) == HEAD.size:
             kind, stored_bytes, whole_bytes, claimed = HEAD.unpack(head)

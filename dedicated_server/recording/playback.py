@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from numba import njit
 
 from dedicated_server.modes import UnknownModeError, open_match
 from dedicated_server.native.compilation import STAGE
-from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT, VACANT
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
@@ -25,12 +26,20 @@ from dedicated_server.protocol.inputs import (
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
-from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, NEWLY_CONNECTED, NEWLY_LOST
+from dedicated_server.protocol.server.state import (
+    EMPTIED,
+    EXPECTED,
+    NEWCOMER,
+    NEWLY_CONNECTED,
+    NEWLY_LOST,
+    VACATED,
+)
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.recording.file import (
     CONNECTED_KIND,
     DISCONNECTED_KIND,
     NEWCOMER_KIND,
+    VACATED_KIND,
     Chunk,
     DamagedRecordingError,
 )
@@ -39,6 +48,7 @@ from dedicated_server.simulation.match import BadRosterError, MatchConfig
 from dedicated_server.simulation.world import Inputs
 
 MAX_TICK: Final = 2**31 - 1
+NEVER_S: Final = -math.inf  # nobody has been silent since then: whose body goes is in the recording
 SCRATCH: Final = frozenset({"events", "shots", "hits"})  # of a world: written anew in each tick
 
 
@@ -115,7 +125,7 @@ class Playback:
             if chunk.started[at]:
                 if self.match.started:
                     raise DamagedRecordingError("a match that starts twice")
-                self.match.start(self._joined, self.tick)
+                self.match.start(self._joined & (self._wire.status != LEFT), self.tick)
             self.match.apply(self.tick)
             self.match.simulate()
             self.ticks += 1
@@ -149,18 +159,22 @@ class Playback:
         )
         if not len(slots):
             return
-        if slots.max() >= len(self._joined) or not np.isin(status, (CONNECTED, TIMED_OUT, LEFT)).all():
+        vacated = kinds & VACATED_KIND != 0
+        known = np.isin(status, (CONNECTED, TIMED_OUT, LEFT)) | (vacated & (status == VACANT))
+        if slots.max() >= len(self._joined) or not known.all():
             raise DamagedRecordingError("a player connects or disconnects who is not in the match")
         wire = self._wire
         wire.state.per_slot[NEWLY_CONNECTED, slots] = (kinds & CONNECTED_KIND) != 0
         wire.state.per_slot[NEWLY_LOST, slots] = (kinds & DISCONNECTED_KIND) != 0
         wire.state.per_slot[NEWCOMER, slots] = EXPECTED * ((kinds & NEWCOMER_KIND) != 0)
+        wire.state.per_slot[VACATED, slots] = EMPTIED * vacated
         wire.status[slots] = status
+        self._joined[slots[vacated & (status == VACANT)]] = False
         came = slots[(kinds & CONNECTED_KIND) != 0]
         wire.inputs[came, :, INPUT_TICK] = 0
         wire.input_newest[came] = 0
         playing = self.match.started and not self.match.over
-        apply_connection_changes(self.match.world, wire.state, self._joined, self._lost, playing)
+        apply_connection_changes(self.match.world, wire.state, self._joined, self._lost, playing, NEVER_S)
         wire.newly_connected[:] = 0
         wire.newly_lost[:] = 0
 

@@ -33,10 +33,12 @@ from dedicated_server.protocol.inputs import (
 )
 from dedicated_server.protocol.server.state import (
     ARRIVES,
+    GONE,
     INPUT_NEWEST,
     NEWCOMER,
     NEWLY_CONNECTED,
     NEWLY_LOST,
+    VACATED,
     ServerState,
 )
 from dedicated_server.recording.file import (
@@ -52,6 +54,7 @@ from dedicated_server.recording.file import (
     ROWS,
     TICKS,
     UPDATES,
+    VACATED_KIND,
     Chunk,
     SectionWriter,
     new_chunk,
@@ -207,12 +210,25 @@ def load_kernels(wire: ServerState) -> None:
 
 
 def state_hash(world: World) -> bytes:
-    """Hash all state of a match to CHECK_BYTES bytes: body, status, position history and counters.
+    """Hash all state of a match to CHECK_BYTES bytes.
 
     Events are left out: when they are drained depends on the caller, and what they report is in the state.
     """
     digest = hashlib.blake2b(digest_size=CHECK_BYTES)
-    for array in (world.body, world.status, world.position_history, world.counters[:EVENT_COUNT]):
+    for array in (
+        world.body,
+        world.status,
+        world.position_history,
+        world.counters[:EVENT_COUNT],
+        world.spawns,
+        world.boxes,
+        world.objects,
+        world.object_status,
+        world.scores,
+        world.own_players,
+        world.own_teams,
+        world.own_match,
+    ):
         digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
 
@@ -235,11 +251,15 @@ def append_tick(
     first_change, first_update = changes, updates
     for slot in range(len(known.newest)):
         came, went = wire.per_slot[NEWLY_CONNECTED, slot] != 0, wire.per_slot[NEWLY_LOST, slot] != 0
-        if came or went:
+        vacated = wire.per_slot[VACATED, slot] == GONE
+        if came or went or vacated:
             chunk.change_slot[changes] = slot
             new = wire.per_slot[NEWCOMER, slot] == ARRIVES
             chunk.change_kind[changes] = (
-                CONNECTED_KIND * came + DISCONNECTED_KIND * went + NEWCOMER_KIND * new
+                CONNECTED_KIND * came
+                + DISCONNECTED_KIND * went
+                + NEWCOMER_KIND * new
+                + VACATED_KIND * vacated
             )
             chunk.change_status[changes] = wire.status[slot]
             changes += 1

@@ -58,7 +58,8 @@ def free_place(x_m: float, y_m: float, boxes: Floats, map_half_m: float) -> tupl
     """
     if len(boxes) == 0 or is_free(x_m, y_m, boxes):
         return x_m, y_m
-    return _nearest_free(x_m, y_m, boxes, map_half_m)
+    found: tuple[float, float] = _nearest_free(x_m, y_m, boxes, map_half_m)
+    return found
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -26,8 +26,10 @@ from dedicated_server.simulation.world import (
     DEATH_COUNT,
     DEATH_KILLER,
     DEATH_VICTIM,
+    DEATH_WEAPON,
     DEATHS,
     DEATHS_PLAYED,
+    DIED_TICK,
     FULL_HEALTH_POINTS,
     HEALTH_POINTS,
     HIT_ACTOR,
@@ -119,14 +121,18 @@ def forget_played_deaths(world: World) -> None:
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def die(world: World, victim: int, killer: int) -> None:
-    """End a life, list the death and emit the event; ``killer`` is NOBODY where no player has the kill."""
+def die(world: World, victim: int, killer: int, weapon: int) -> None:
+    """End a life, list the death and emit the event; ``killer`` is NOBODY where no player has the kill.
+
+    ``weapon``: row of World.weapons, NOBODY where no weapon did it.
+    """
     forget_played_deaths(world)
     status, deaths = world.status, world.deaths
     status[ALIVE, victim] = 0
     status[CHANGED_TICK, victim] = world.counters[TICK]
     status[KILLER, victim] = killer
     status[DEATHS, victim] += 1
+    status[DIED_TICK, victim] = world.counters[TICK]
     world.body[HEALTH_POINTS, victim] = 0.0
     assist = NOBODY
     if killer == NOBODY:
@@ -134,13 +140,14 @@ def die(world: World, victim: int, killer: int) -> None:
     else:
         assist = credited(world, victim, killer)
         status[KILLS, killer] += 1
-        emit(world, KILL, killer, victim, status[WEAPON, killer], assist, 0)
+        emit(world, KILL, killer, victim, weapon, assist, 0)
     death = world.counters[DEATH_COUNT]
     if death < deaths.shape[1]:
         world.counters[DEATH_COUNT] = death + 1
         deaths[DEATH_VICTIM, death] = victim
         deaths[DEATH_KILLER, death] = killer
         deaths[DEATH_ASSIST, death] = assist
+        deaths[DEATH_WEAPON, death] = weapon
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -181,15 +188,35 @@ def vacate(world: World, player: int) -> None:
     A life that ends so is the kill of whoever hurt it last, if that was within ``CREDIT_TICKS``.
     """
     if world.status[ALIVE, player]:
-        die(world, player, credited(world, player, NOBODY))
+        killer = credited(world, player, NOBODY)
+        die(world, player, killer, world.status[WEAPON, killer] if killer != NOBODY else NOBODY)
     world.status[PRESENT, player] = 0
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def damage(world: World, actor: int, victim: int, points: float) -> bool:
+def come_back(world: World, player: int) -> None:
+    """Give a slot that lost its body one again, after the wait of the dead; nothing where dead is dead."""
+    if world.rules[RESPAWN_TICKS] > 0.0:
+        world.status[PRESENT, player] = 1
+        world.status[CHANGED_TICK, player] = world.counters[TICK]
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def forget_player(world: World, player: int) -> None:
+    """Forget whom a slot's last player hurt, and the mode's numbers of them: the next begins without."""
+    for row in (HURT_BY, HURT_BY_BEFORE):
+        for victim in range(world.status.shape[1]):
+            if world.status[row, victim] == player:
+                world.status[row, victim] = NOBODY
+    for row in range(world.own_players.shape[0]):
+        world.own_players[row, player] = 0.0
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def damage(world: World, actor: int, victim: int, points: float, weapon: int = NOBODY) -> bool:
     """Take health points from a living player for another; whether it was the last. Nothing of the dead.
 
-    ``actor``: an entity, who has the kill then.
+    ``actor``: a player, who has the kill then. ``weapon``: row of World.weapons; NOBODY: the one they carry.
     """
     if not world.status[ALIVE, victim]:
         return False
@@ -201,7 +228,7 @@ def damage(world: World, actor: int, victim: int, points: float) -> bool:
     remember_hurt(world, victim, actor)
     if world.body[HEALTH_POINTS, victim] > 0.0:
         return False
-    die(world, victim, actor)
+    die(world, victim, actor, world.status[WEAPON, actor] if weapon == NOBODY else weapon)
     return True
 
 
@@ -234,7 +261,7 @@ def apply_zone_damage(world: World) -> None:
             world.body[HEALTH_POINTS, player] -= points
             world.status[HURT_TICK, player] = world.counters[TICK]
             if world.body[HEALTH_POINTS, player] <= 0.0:
-                die(world, player, NOBODY)
+                die(world, player, NOBODY, NOBODY)
 
 
 @njit(cache=True, nogil=True, **INLINE)

@@ -24,12 +24,13 @@ from dedicated_server.simulation.hits import resolve_hits
 from dedicated_server.simulation.layout import layout_of
 from dedicated_server.simulation.mode import Mode
 from dedicated_server.simulation.movement import apply_inputs
+from dedicated_server.simulation.objects import fly_projectiles
 from dedicated_server.simulation.world import (
     ALIVE,
-    CHANGED_TICK,
     CORPSE_TICKS,
     DEATHS,
     DEATHS_PLAYED,
+    DIED_TICK,
     ELAPSED,
     HIT_COUNT,
     MAP_HALF_M,
@@ -137,6 +138,7 @@ def simulate(world: World, grid: Grid, playing: bool) -> None:
     if playing:
         resolve_hits(world, grid)
         apply_hit_damage(world)
+        fly_projectiles(world, grid)
         apply_zone_damage(world)
 
 
@@ -169,9 +171,9 @@ def remember_positions(world: World) -> None:
 def _choose_shown(world: World) -> None:
     tick = world.counters[TICK]
     for player in range(world.body.shape[1]):
-        lingers = tick - world.status[CHANGED_TICK, player] < CORPSE_TICKS
-        lived = world.status[PRESENT, player] or world.status[DEATHS, player] > 0
-        world.status[SHOWN, player] = world.status[ALIVE, player] or (lived and lingers)
+        died = world.status[DEATHS, player] > 0
+        lingers = died and tick - world.status[DIED_TICK, player] < CORPSE_TICKS
+        world.status[SHOWN, player] = world.status[ALIVE, player] or lingers
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -276,6 +278,8 @@ def _build_world(
     teams = np.array([player.team for player in roster], dtype=np.int32)
     room_m = max(card.map_half_m - radius_m - card.zone.margin_m, 0.0)
     zone_x_m, zone_y_m = zone.uniform(-room_m, room_m, 2)
+    if card.bases:  # they lie on the map, not around the zone
+        zone_x_m = zone_y_m = 0.0
     closed_ticks = round(config.match_s * config.tick_hz)
     rules = np.zeros(RULES)
     rules[MAP_HALF_M] = card.map_half_m

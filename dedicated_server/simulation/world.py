@@ -46,7 +46,7 @@ KILLS = 10
 DEATHS = 11
 SHOTS = 12
 HITS = 13
-CHANGED_TICK = 14  # tick of the last death or spawn
+CHANGED_TICK = 14  # tick of the last death or spawn, or of the return to a slot without a body
 KILLER = 15  # entity that killed this one last, NOBODY: the zone
 REFUSED_INPUTS = 16  # inputs that would have been faster than time
 CLAMPED_REWINDS = 17  # shots that asked for a tick further back than MAX_REWIND_TICKS, or for a future one
@@ -56,7 +56,8 @@ HURT_BY = 20  # entity whose weapon hurt this one last in this life, NOBODY: non
 HURT_BY_TICK = 21  # when it did, for the last time
 HURT_BY_BEFORE = 22  # … and the one before it, another
 HURT_BY_BEFORE_TICK = 23
-STATUS_ROWS = 24
+DIED_TICK = 24  # tick of the last death
+STATUS_ROWS = 25
 
 # --- World.rules, float64: what the mode says, constant through the match -----------------------------------
 MAP_HALF_M = 0
@@ -109,7 +110,8 @@ WEAPON_RANGE_M = 2
 DEATH_VICTIM = 0
 DEATH_KILLER = 1  # NOBODY: the zone, or a player who left unhurt
 DEATH_ASSIST = 2  # who else had hurt the victim, NOBODY: none
-DEATH_ROWS = 3
+DEATH_WEAPON = 3  # row of World.weapons, NOBODY: none
+DEATH_ROWS = 4
 
 # --- rows of World.objects, float64, one column an object ---------------------------------------------------
 OBJECT_X_M = 0

@@ -6,6 +6,7 @@ players. The rest of this file decides when a match begins and ends, and says ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from dedicated_server.modes import load_mode
 from dedicated_server.native.memory import Arena, StateHandle
-from dedicated_server.protocol.datagrams import CONNECTED
+from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIME_OUT_S
 from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.recorder import Recorder
@@ -78,6 +79,7 @@ class Engine:
         secret: SECRET_BYTES bytes of this server alone, as of `ServerWire`.
         host, port: how connect tokens name this server, where that is not what the transport is bound to.
         mode: how the match is played; None: as the mode's folder says.
+        return_s: seconds that a player who timed out may take to come back to their body.
         recorder: writes the match to a file.
         clock_ns: measures the stages. Overload is judged by it; nothing else depends on it.
 
@@ -94,12 +96,14 @@ class Engine:
         host: str | None = None,
         port: int | None = None,
         mode: Mode | None = None,
+        return_s: float = math.inf,
         recorder: Recorder | None = None,
         clock_ns: Callable[[], int] = measured_ns,
     ) -> None:
         self.config = config
         self.transport = transport
         self._recorder = recorder
+        self._return_s = return_s
         roster = roster_of(config)
         zeros = Arena().zeros
         self.wire = ServerWire(
@@ -160,7 +164,8 @@ class Engine:
         self.stage_timer.start(late_s)
         count = transport.drain()
         lap(DRAIN)
-        joined = open_datagrams(state, count, now_s, tick, self.phase == Phase.PLAYING)
+        playing, silent_since_s = self.phase == Phase.PLAYING, now_s - TIME_OUT_S - self._return_s
+        joined = open_datagrams(state, count, now_s, tick, playing, silent_since_s)
         self._start_when_due(joined, now_s)
         lap(OPEN)
         match.apply(tick)
@@ -267,7 +272,7 @@ class Engine:
                 remaining_s = self._opened_at_s + come_s - now_s
             self._countdown_ticks = round(remaining_s * self.config.tick_hz)
             if joined == len(self.match.roster) or remaining_s <= 0.0:
-                self.match.start(self.joined, self.tick_number)
+                self.match.start(self.joined & (self.wire.status != LEFT), self.tick_number)
                 self.arrays.lost[:] |= ~self.joined
                 self.phase = Phase.PLAYING
                 self._closed_tick = self.tick_number + round(self.config.match_s * self.config.tick_hz)

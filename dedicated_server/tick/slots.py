@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
-from dedicated_server.protocol.server.state import EXPECTED, NEWCOMER, SHUT
+from dedicated_server.protocol.server.state import EMPTIED, EXPECTED, NEWCOMER, SHUT, VACATED
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
     DEATHS,
@@ -180,7 +180,7 @@ class PlayerSlots:
     def release(self, entity: int) -> DepartedPlayer:
         """Free the slot of a player who has been checked in.
 
-        From here on their connect token opens nothing.
+        From here on their connect token opens nothing, and from the next tick on they have no body.
         """
         departed = self.outcome(entity)
         self.departed.append(departed)
@@ -212,6 +212,7 @@ class PlayerSlots:
         slots["reliable_count"][entity] = 0
         state.status[entity] = NEVER_CONNECTED
         state.per_slot[NEWCOMER, entity] = 0
+        state.per_slot[VACATED, entity] = EMPTIED
         self.departed_lost += int(self.lost[entity])
         self.departed_kicked += int(self.kicked[entity])
         self._joined[entity] = self._lost[entity] = self.kicked[entity] = False

@@ -106,18 +106,22 @@ TICK_TYPE: Final = typeof(_example())
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def open_datagrams(state: int, count: int, now_s: float, tick: int, playing: bool) -> int:
+def open_datagrams(
+    state: int, count: int, now_s: float, tick: int, playing: bool, silent_since_s: float
+) -> int:
     """Open what arrived, answer handshakes, apply connects and disconnects.
 
     Return how many players have ever connected.
 
     ``state``: address of the TickArrays, here and below. ``count``: datagrams in the inbox. ``now_s``: Unix
-    time.
+    time. ``silent_since_s``: see `replication.connections`.
     """
     arrays = load_state(state, TICK_TYPE)
     inbox = arrays.inbox
     open_batch(arrays.wire, inbox.data, inbox.length, inbox.address, count, now_s, tick)
-    joined = apply_connection_changes(arrays.world, arrays.wire, arrays.joined, arrays.lost, playing)
+    joined = apply_connection_changes(
+        arrays.world, arrays.wire, arrays.joined, arrays.lost, playing, silent_since_s
+    )
     return int(joined)
 
 

@@ -42,11 +42,14 @@ RELIABLE_RING = 128
     LEAVING_COUNT,
     PHASE_SENT,
     NEWCOMER,
-) = range(11)
+    VACATED,
+) = range(PER_SLOT_ROWS := 12)
 
 # Values of NEWCOMER, for a slot that was given to a player while the match runs: the player is still to come,
 # or arrives in this tick.
 EXPECTED, ARRIVES = 1, 2
+# Values of VACATED, for a slot whose player is gone for good: their body goes in the next tick, or in this.
+EMPTIED, GONE = 1, 2
 
 # A slot's token_issued_ms from the moment its player is kicked: no token is issued later.
 SHUT = 2**63 - 1
@@ -112,7 +115,7 @@ class ServerState(NamedTuple):
     slots: npt.NDArray[Any]  # SLOT[N]
     identity: npt.NDArray[Any]  # IDENTITY[1]
     status: npt.NDArray[np.uint8]  # [N]
-    per_slot: npt.NDArray[np.int32]  # [11, N], rows named above
+    per_slot: npt.NDArray[np.int32]  # [PER_SLOT_ROWS, N], named above
     inputs: npt.NDArray[np.int32]  # [N, INPUT_RING, 6]
     addresses: npt.NDArray[np.int64]  # [2, T]: keys, slots; key 0: empty
     views: npt.NDArray[
@@ -168,7 +171,7 @@ def allocate(
     identity["match_id"] = _bytes(match_id.bytes)
     identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
     identity["time_out_s"] = time_out_s
-    per_slot = zeros((11, n), np.int32)
+    per_slot = zeros((PER_SLOT_ROWS, n), np.int32)
     per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
     per_slot[PACKED_COUNT] = -1
     table = 1 << (4 * n - 1).bit_length()

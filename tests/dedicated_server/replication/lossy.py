@@ -8,6 +8,7 @@ that loses everything. Datagrams may overtake each other.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,6 +85,7 @@ class LossyTable:
         seed: int = 1,
         weather: Weather | None = None,
         record_to: Path | None = None,
+        return_s: float = math.inf,
         **changes: Any,
     ) -> None:
         self.transport = MemoryTransport()
@@ -93,6 +95,7 @@ class LossyTable:
             match,
             FLEET_KEY,
             self.transport,
+            return_s=return_s,
             recorder=self.recorder,
             clock_ns=lambda: 0,
             secret=bytes(SECRET_BYTES),

@@ -145,7 +145,7 @@ def come_and_go(
     world: w.World, wire: ServerWire, joined: list[bool], playing: bool
 ) -> tuple[int, list[bool], list[bool]]:
     here, lost = np.array(joined), np.zeros(len(joined), dtype=bool)
-    come = apply_connection_changes(world, wire.state, here, lost, playing)
+    come = apply_connection_changes(world, wire.state, here, lost, playing, -math.inf)
     return come, here.tolist(), lost.tolist()
 
 

@@ -6,21 +6,23 @@ Whose token opens them, what counts for whom, and what a recording makes of it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from dedicated_server.cards import shipped_cards
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
-from dedicated_server.protocol.datagrams import LEFT
+from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
 from dedicated_server.recording.replay import replay
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.match import RosterPlayer
 from dedicated_server.tick.slots import VACANT
 from tests.dedicated_server.replication.lossy import LossyTable, Policy
 from tests.dedicated_server.replication.test_lossy_links import Wanderers
-from tests.dedicated_server.tick.swarm import token_for
+from tests.dedicated_server.tick.swarm import Intent, token_for
 
 NEWCOMER = 777
 
@@ -141,3 +143,56 @@ def test_a_match_that_newcomers_came_into_is_played_again_bit_for_bit(
     assert result.identical, result.difference
     assert result.ended == "ended"
     assert list(result.placements) == [player.placement for player in table.engine.result()]
+
+
+def two_against_two(record_to: Path | None = None, **changes: Any) -> LossyTable:
+    """Findings of a match in which somebody leaves: one side shoots, the other stands."""
+    roster = [RosterPlayer(player_id=9_000 + entity, team=entity % 2, entity=entity) for entity in range(4)]
+
+    def shoot(table: LossyTable, client: int) -> Intent:
+        body = table.engine.match.world.body
+        east, north = body[w.X_M : w.Y_M + 1, 3] - body[w.X_M : w.Y_M + 1, client]
+        yaw = round(np.arctan2(north, east) / (2 * np.pi) * 65_536) & 65_535
+        return 0, 0, yaw, fields.BUTTON_FIRE if client % 2 == 0 else 0
+
+    return LossyTable(
+        4, shoot, record_to=record_to, card=shipped_cards()["teams_of_five"], players=roster,
+        spawn_radius_m=20.0, match_s=120.0, join_timeout_s=1.0, **changes,
+    )  # fmt: skip
+
+
+def test_leaving_a_team_match_feeds_the_other_side_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "match.ldr"
+    table = two_against_two(path)
+    table.play(120)
+    status = table.engine.match.world.status
+    table.clients.leave(3)
+    table.play(60)
+    kills = status[w.KILLS].sum()
+    table.play(1_800)  # half a minute, in which a body would have come back nine times
+    assert not table.engine.match.over
+    assert (status[w.PRESENT, 3], status[w.KILLS].sum()) == (0, kills)
+    table.clients.leave(1)
+    table.play(300)
+    assert table.engine.finished  # one side is gone for good
+    assert table.engine.result()[1].placement == 2
+    assert replay(path).identical
+
+
+def test_who_is_silent_for_longer_than_they_may_has_no_body_and_the_recording_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "match.ldr"
+    table = two_against_two(path, return_s=2.0)
+    table.play(120)
+    status = table.engine.match.world.status
+    table.clients.free(3)  # the client is gone without a word
+    table.play(60 * 5 + 60)
+    assert (table.engine.wire.status[3], status[w.PRESENT, 3]) == (TIMED_OUT, 1)
+    table.play(60 * 3)
+    assert status[w.PRESENT, 3] == 0
+    deaths = status[w.DEATHS, 3]
+    table.play(600)
+    assert status[w.DEATHS, 3] == deaths
+    table.clients.leave(1)
+    table.play(300)
+    assert table.engine.finished
+    assert replay(path).identical

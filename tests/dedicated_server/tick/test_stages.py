@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from uuid import UUID
 
 import numpy as np
@@ -83,9 +84,9 @@ def test_each_stage_does_what_its_parts_do() -> None:
             arrays.world.counters[w.TICK] = tick
         a, interest = stepwise, stepwise.interest
 
-        come = open_datagrams(handle.address, 4, now_s, tick, True)
+        come = open_datagrams(handle.address, 4, now_s, tick, True, -math.inf)
         open_batch(a.wire, a.inbox.data, a.inbox.length, a.inbox.address, 4, now_s, tick)
-        assert come == apply_connection_changes(a.world, a.wire, a.joined, a.lost, True)
+        assert come == apply_connection_changes(a.world, a.wire, a.joined, a.lost, True, -math.inf)
         assert bits_of(staged) == bits_of(stepwise)
         for arrays in (staged, stepwise):
             arrays.wire.per_slot[NEWLY_CONNECTED] = tick == 1
