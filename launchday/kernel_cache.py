@@ -46,6 +46,7 @@ PART_ENTRIES = {
     "simulation": "loadtest/simulate/command.py",
 }
 PARTS_WITH_MODES = ("dedicated_server", "loadtest")  # which compile the hooks of every mode in force, too
+CARD = "card.yaml"  # of a mode, in its folder
 MODES_VARIABLE = "LAUNCHDAY_MODES"  # as the setting has it: the folders of a studio's modes
 # Each compiled entry of a mode is made by these, whatever its hooks import.
 MODE_ENTRIES = ("dedicated_server.modes.entries",)
@@ -251,7 +252,8 @@ def module_hashes(root: Path) -> dict[str, str]:
 
     What it imports counts because a kernel bakes in the code and the constants of other modules, whether
     those name numba or not. What a file does not import, directly or not, does not count: an edit there costs
-    no compilation.
+    no compilation. The YAML beside a mode's hooks counts as a part of each file there: hooks bake in the
+    numbers of their card.
 
     Args:
         root: the folder that holds the packages `KERNEL_PACKAGES`.
@@ -264,7 +266,10 @@ def module_hashes(root: Path) -> dict[str, str]:
         for package in KERNEL_PACKAGES
         for path in sorted((root / package).rglob("*.py"))
     }
-    digests = {path: hashlib.blake2b(source, digest_size=16).digest() for path, source in sources.items()}
+    digests = {
+        path: hashlib.blake2b(source + _yaml_beside(root / path), digest_size=16).digest()
+        for path, source in sources.items()
+    }
     imports = {
         path: [target for target in _imports(source) if target in sources] for path, source in sources.items()
     }
@@ -376,11 +381,18 @@ def _reached(start: Path, imports: dict[Path, list[Path]]) -> set[Path]:
 def _file_states(folder: Path) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(".py"):
+            if entry.name.endswith((".py", ".yaml")):
                 at = entry.stat()
                 yield f"{entry.path}\0{at.st_size}\0{at.st_ino}\0{at.st_ctime_ns}\n"
             elif entry.is_dir(follow_symlinks=False) and entry.name != "__pycache__":
                 yield from _file_states(Path(entry.path))
+
+
+def _yaml_beside(path: Path) -> bytes:
+    """What a mode's card and map say, for a file in the mode's folder; nothing for any other."""
+    if not path.with_name(CARD).exists():
+        return b""
+    return b"".join(other.read_bytes() for other in sorted(path.parent.glob("*.yaml")))
 
 
 def _imports(source: bytes) -> Iterator[Path]:

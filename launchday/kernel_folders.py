@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,11 @@ def folder_of(file: str | Path) -> tuple[Path, str | None] | None:
     return None
 
 
+def content_hash(folder: Path) -> str:
+    """Return a hash of a folder's place and of what is in it, 16 hexadecimal digits. Raises OSError."""
+    return _digest_of(folder).hexdigest()
+
+
 def folder_key(folder: Path, hash_of_ours: Callable[[str], str | None], always: Iterable[str]) -> str | None:
     """Return the key of a folder as it lies there now, or None where it cannot cover what is imported.
 
@@ -60,14 +66,12 @@ def folder_key(folder: Path, hash_of_ours: Callable[[str], str | None], always: 
     Raises:
         OSError: a file cannot be read.
     """
-    digest = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=KEY_BYTES)
+    digest = _digest_of(folder)
     modules, names = set(always), set[str]()
     for path in files_of(folder):
-        content = path.read_bytes()
-        digest.update(f"\0{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
         if path.suffix == ".py":
             try:
-                for module, imported in _imports(content):
+                for module, imported in _imports(path.read_bytes()):
                     modules.add(module)
                     names.update(imported)
             except (SyntaxError, ValueError):
@@ -77,6 +81,14 @@ def folder_key(folder: Path, hash_of_ours: Callable[[str], str | None], always: 
     for module in sorted(modules | names):
         digest.update(f"\0{module}\0{hash_of_ours(module)}".encode())
     return digest.hexdigest()
+
+
+def _digest_of(folder: Path) -> hashlib.blake2b:
+    digest = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=KEY_BYTES)
+    for path in files_of(folder):
+        content = path.read_bytes()
+        digest.update(f"\0{path.relative_to(folder)}\0{len(content)}\0".encode() + content)
+    return digest
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 A kernel is a module-level function decorated with ``@njit(cache=True, nogil=True)``: cached, so that a server
 starts warm; without the interpreter's lock, so that it never holds up an event loop; named in a test, or
-called by a kernel that is, so that an oracle watches it.
+called by a kernel that is, so that an oracle watches it. A mode's ``@hook`` is one whose flags are given.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("launchday", "matchmaker", "dedicated_server", "meta_service", "rewards", "loadtest")
 REQUIRED_FLAGS = ("cache", "nogil")
+HOOK = "hook"  # of dedicated_server.modes: a decorator with all flags that a kernel needs
 FORBIDDEN_FLAGS = ("parallel", "fastmath")  # threads break fork; fastmath breaks bit-for-bit replay
 
 
@@ -79,10 +80,12 @@ def unwatched(kernels: list[Kernel], named_in_tests: set[str]) -> list[str]:
 
 def _is_njit(decorator: ast.expr) -> bool:
     target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return getattr(target, "id", getattr(target, "attr", "")) in {"njit", "jit"}
+    return getattr(target, "id", getattr(target, "attr", "")) in {"njit", "jit", HOOK}
 
 
 def _flag_breaches(decorator: ast.expr) -> list[str]:
+    if isinstance(decorator, ast.Name) and decorator.id == HOOK:
+        return []
     keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
     flags = {k.arg: k.value.value for k in keywords if isinstance(k.value, ast.Constant)}
     missing = [f"needs {flag}=True" for flag in REQUIRED_FLAGS if flags.get(flag) is not True]

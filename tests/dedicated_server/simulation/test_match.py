@@ -13,7 +13,7 @@ from dedicated_server.modes import open_match
 from dedicated_server.native.memory import StateHandle
 from dedicated_server.protocol.fields import BUTTON_FIRE
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.damage import zone_closed, zone_radius_m
+from dedicated_server.simulation.damage import damage, zone_closed, zone_radius_m
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
 from dedicated_server.simulation.match import (
     MATCH_TYPE,
@@ -185,10 +185,13 @@ def test_teams_of_five_come_back_and_end_at_the_kills_to_win() -> None:
         match.simulate()
     assert match.world.status[w.ALIVE, 7]
     assert not match.over
-    match.world.status[w.KILLS, [5, 6]] = [10, 20]
-    match.apply(200)
-    match.simulate()
-    assert match.over
+    match.world.scores[0, 1] = 28
+    for tick, over in ((200, False), (201, True)):
+        match.apply(tick)
+        damage(match.world, 6, tick - 200, w.FULL_HEALTH_POINTS)
+        match.simulate()
+        assert match.over == over
+    assert match.world.scores.tolist() == [[0, 30]]
     assert match.placements().tolist() == [2] * 5 + [1] * 5
 
 
