@@ -611,16 +611,29 @@ class Settings(BaseSettings):
     )
 
     # --- match ----------------------------------------------------------------------------------------------
+    modes: str = Field(
+        "",
+        description=(
+            "Folders of your own modes, comma-separated, each with its card.yaml, hooks.py and "
+            "rule_set.json; they are played beside those that ship."
+        ),
+    )
     match_players: int = Field(
-        100, ge=2, le=1600, description="Players that a battle_royale match is filled to."
+        100,
+        ge=2,
+        le=1600,
+        description=(
+            "Players that a match is filled to, of a mode whose card leaves its size to the settings, as "
+            "battle_royale's does."
+        ),
     )
     match_min_players: int = Field(
         2,
         ge=2,
-        description="Fewest players of a match once its oldest ticket has waited match_fill_s.",
+        description="Fewest players of such a match once its oldest ticket has waited match_fill_s.",
     )
     match_fill_s: float = Field(
-        30.0, ge=0, description="Seconds the oldest ticket waits before a match may start short."
+        30.0, ge=0, description="Seconds the oldest ticket waits before such a match may start short."
     )
     accept_s: float = Field(
         0.0,
@@ -631,12 +644,14 @@ class Settings(BaseSettings):
         "",
         description=(
             "Part of a match during which its free slots are given to waiting players, as "
-            "mode=share,…: 0 never, 1 to the "
-            "end; empty: battle_royale=0.1,teams_of_five=0.6."
+            "mode=share,…: 0 never, 1 to the end; a mode that is not named: as its card says "
+            "(backfill_until), and never where it has a rule set of your own."
         ),
     )
     match_s: float = Field(
-        45.0, gt=0, description="Seconds until the zone has shrunk to nothing and ends the match."
+        0.0,
+        ge=0,
+        description="Seconds after which a match ends at the latest; 0: as its mode's card says (match_s).",
     )
     match_s_by_mode: str = Field(
         "",
@@ -718,7 +733,7 @@ class Settings(BaseSettings):
         description=(
             "Your own rule sets in FlexMatch's JSON, comma-separated: mode=FILE, or "
             "mode:game_mode=FILE where the game "
-            "servers' mode has another name; empty: the two that ship."
+            "servers' mode has another name; a mode that is not named: as its folder says (rule_set.json)."
         ),
     )
     tickets_per_player_s: float = Field(
@@ -816,11 +831,13 @@ class Settings(BaseSettings):
                 raise ValueError("must be mode=seconds, with commas between them: teams_of_five=240")
         return value
 
-    def match_s_of(self, mode: str) -> float:
-        """Return the seconds after which a match of this mode ends at the latest."""
+    def match_s_of(self, mode: str, card_s: float) -> float:
+        """Return the seconds after which a match of this mode ends at the latest; ``card_s``: as its card
+        says.
+        """
         lengths = (item.partition("=") for item in self.match_s_by_mode.split(","))
         return {name.strip(): float(length_s) for name, _, length_s in lengths if name.strip()}.get(
-            mode, self.match_s
+            mode, self.match_s or card_s
         )
 
     @field_validator("party_sizes")

@@ -12,6 +12,7 @@ from dedicated_server.cards.mistakes import Mistake
 from dedicated_server.cards.values import Value
 
 MAX_BASES: Final = 64
+GRID_PER_M: Final = 64  # of the wire's positions
 _SIDES: Final = ("west_m", "south_m", "east_m", "north_m")
 _CIRCLE: Final = ("x_m", "y_m", "radius_m")
 
@@ -54,7 +55,9 @@ def read_map(path: Path, map_half_m: float | None, mistakes: list[Mistake]) -> M
 
 def _box(value: Value, half_m: float) -> Box | None:
     keys = value.keys(_SIDES, _SIDES)
-    west, south, east, north = (keys[side].number(-MAX_MAP_HALF_M, MAX_MAP_HALF_M) for side in _SIDES)
+    west, south, east, north = (
+        _on_grid(keys[side].number(-MAX_MAP_HALF_M, MAX_MAP_HALF_M)) for side in _SIDES
+    )
     sound = True
     for side, each in zip(_SIDES, (west, south, east, north), strict=True):
         if each is not None and abs(each) > half_m:
@@ -67,6 +70,11 @@ def _box(value: Value, half_m: float) -> Box | None:
     if west is None or south is None or east is None or north is None or not sound:
         return None
     return Box(west, south, east, north)
+
+
+def _on_grid(side_m: float | None) -> float | None:
+    """The nearest place that a position on the wire can have, so that who sees a box stops where it stops."""
+    return None if side_m is None else round(side_m * GRID_PER_M) / GRID_PER_M
 
 
 def _base(value: Value, half_m: float) -> Base | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from dedicated_server.cards import card as limits
@@ -189,7 +188,7 @@ def _score(value: Value) -> ScoreField | None:
 
 def _objects(value: Value) -> Mapping[str, int]:
     counts = {kind: each.whole(1, limits.MAX_ENTITIES) for kind, each in value.named(OBJECT_KINDS).items()}
-    return MappingProxyType({kind: counts.get(kind) or 0 for kind in OBJECT_KINDS if counts.get(kind)})
+    return {kind: number for kind in OBJECT_KINDS if (number := counts.get(kind))}
 
 
 def _rows(value: Value) -> OwnRows:

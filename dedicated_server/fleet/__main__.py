@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from dedicated_server.cards import CardError
 from dedicated_server.fleet.app import create_fleet
 from dedicated_server.fleet.configuration import ConfigurationError
 from launchday import service, startup, telemetry
@@ -20,6 +21,8 @@ def main() -> None:
         app = create_fleet(settings())
     except ConfigurationError as error:
         sys.exit(f"error: {error}")
+    except CardError as error:
+        sys.exit(str(error))
     service.serve(app, settings().bind_host, settings().fleet_port, client_ca=settings().fleet_client_ca)
 
 

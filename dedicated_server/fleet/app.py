@@ -195,7 +195,7 @@ def create_fleet(
     app = create_app(
         "launchday fleet", settings, lifespan, clock=clock, admission=admission.CLASSES, keys="fleet"
     )
-    app.state.demand = demand.DemandMeter(settings.match_s, float(settings.match_players))
+    app.state.demand = demand.DemandMeter(demand.usual_match_s(settings), float(settings.match_players))
     app.state.sizing = lambda region: replace(
         sizing_of(settings, config, region),
         sync_s=policies[region].sync_s if region in policies else DEFAULT_SYNC_S,

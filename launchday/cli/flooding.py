@@ -12,7 +12,14 @@ import typer
 
 from launchday import outputs
 from launchday.cli import flood_options
-from launchday.cli.inputs import USAGE_ERROR, CommandError, read_scenario, read_settings, usage_errors
+from launchday.cli.inputs import (
+    USAGE_ERROR,
+    CommandError,
+    read_modes,
+    read_scenario,
+    read_settings,
+    usage_errors,
+)
 from launchday.cli.options import (
     AsOneJson,
     BeginTime,
@@ -214,16 +221,12 @@ def _floodable(name: str, options: FloodOptions, *, own_backend: bool) -> Scenar
     """Read a scenario. Raises CommandError, with --strict also for what a flood leaves out of it."""
     from loadtest.scenario import left_out
 
-    loaded = read_scenario(name)
+    cards = read_modes(read_settings())
+    # What a backend that runs elsewhere has been set up to play, it knows itself.
+    loaded = read_scenario(name, cards if own_backend else None)
     if options.strict:
         with usage_errors():
             left_out.refuse_flood(loaded, own_backend=own_backend)
-    if own_backend and (unknown := loaded.modes_nobody_plays()):
-        raise CommandError(
-            f"{loaded.name} plays {', '.join(unknown)}, which the backend has not: give the mode rules, "
-            "or name it battle_royale or teams_of_five",
-            USAGE_ERROR,
-        )
     return loaded
 
 

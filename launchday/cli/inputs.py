@@ -5,7 +5,7 @@ What is wrong is one line and exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from launchday.outputs import OutputError
 from launchday.settings import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
+    from dedicated_server.cards import ModeCard
     from loadtest.scenario.model import Scenario
 
 # The load test is imported inside the functions: it costs half a second.
@@ -57,6 +58,24 @@ def read_settings() -> Settings:
         raise CommandError(str(error), USAGE_ERROR) from error
 
 
+def read_modes(config: Settings) -> Mapping[str, ModeCard]:
+    """The cards of the modes that the settings have. Raises CommandError with every mistake in their folders,
+    and in the rule sets that the settings name.
+    """
+    from dedicated_server.cards import CardError, cards_in_force, check_events
+    from matchmaker.errors import RuleSetsError
+    from matchmaker.rules.modes import load_modes
+    from rewards.events import event_kinds
+
+    try:
+        cards = cards_in_force(config.modes)
+        check_events(cards, event_kinds())
+        load_modes(config)
+    except (CardError, RuleSetsError) as error:
+        raise CommandError(str(error), USAGE_ERROR, str(error).splitlines()) from error
+    return cards
+
+
 def scenario_path(name: str) -> Path:
     """Return the file of a scenario: a path, or the name of a shipped one. The file need not exist."""
     from loadtest.scenario import reader
@@ -64,8 +83,11 @@ def scenario_path(name: str) -> Path:
     return reader.scenario_path(name)
 
 
-def read_scenario(name: str) -> Scenario:
-    """Read the scenario of a file, or a shipped one of that name. Raises CommandError."""
+def read_scenario(name: str, cards: Mapping[str, ModeCard] | None = None) -> Scenario:
+    """Read the scenario of a file, or a shipped one of that name. Raises CommandError.
+
+    ``cards``: of the modes that there are, where it is played on our own backend.
+    """
     from loadtest.scenario import reader
 
     path = scenario_path(name)
@@ -73,4 +95,4 @@ def read_scenario(name: str) -> Scenario:
         names = ", ".join(reader.shipped_names())
         raise CommandError(f"no scenario {name}: give a file, or one of those shipped: {names}", USAGE_ERROR)
     with usage_errors():
-        return reader.load_scenario(path)
+        return reader.load_scenario(path, cards)

@@ -20,6 +20,7 @@ from launchday.cli.backups import commands as backups
 from launchday.cli.inputs import (
     USAGE_ERROR,
     CommandError,
+    read_modes,
     read_settings,
     usage_errors,
 )
@@ -92,6 +93,7 @@ def up(
             raise CommandError(f"--kafka is embedded or apache, not {kafka}", USAGE_ERROR)
         config = config.model_copy(update={"kafka_server": kafka})
 
+    read_modes(config)  # what is wrong with them is told before anything starts
     if config.record_dir:
         with usage_errors():
             outputs.check_folder(Path(config.record_dir))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launchday.cli.inputs import read_scenario, scenario_path, usage_errors
+from launchday.cli.inputs import read_modes, read_scenario, read_settings, scenario_path, usage_errors
 from launchday.cli.options import AsOneJson, ReportFile, RowsFolder, ScenarioArg, Strict, compile_parts
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _prepare(name: str, strict: bool) -> tuple[Scenario, Path]:
 
     Raises CommandError, where it is strict also for what virtual time leaves out.
     """
-    loaded, folder = read_scenario(name), scenario_path(name).parent
+    loaded, folder = read_scenario(name, read_modes(read_settings())), scenario_path(name).parent
     if strict:
         from loadtest.scenario import left_out
 

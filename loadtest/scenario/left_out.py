@@ -17,13 +17,13 @@ from pydantic.fields import FieldInfo
 from loadtest.errors import LeftOutError
 from loadtest.scenario.faults import Fault, Pause
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.modes import known_cards
 from loadtest.scenario.platforms import backend_platforms
 from loadtest.scenario.sections import (
     MATCH_LASTS,
     NO_SERVICES,
     NOTHING,
     rule_set_players,
-    shipped_rule_set,
 )
 
 World = Literal["flood", "simulate"]
@@ -33,7 +33,6 @@ BACKEND_STAYS = "a backend that is up already stays as it is set up"
 WHOLE = ("behaviours.retries.",)  # sections that are named instead of their keys
 QUIET_MOVEMENTS = ("roam", "stand", "crowd")  # of players with whom a match lasts until its zone has closed
 RULES_DECIDE = "the rule set of the mode decides how large a match is, and when it starts short"
-BATTLE_ROYALE = "battle_royale"  # its size is the scenario's, whatever its shipped rule set says
 PAUSES_SIMULATED = ("cache", "director")  # parts without which nobody is matched
 
 
@@ -178,8 +177,10 @@ def _platforms(scenario: Scenario) -> Iterator[_Part]:
 
 def _sizes(scenario: Scenario) -> Iterator[_Part]:
     """What modes say of the size of a match whose rule set says it already."""
+    cards = known_cards()
     for name, mode in scenario.modes.items():
-        file = mode.rules or ("" if name == BATTLE_ROYALE else shipped_rule_set(name))
+        card = cards.get(name)
+        file = mode.rules or ("" if card is None or card.sized_by_settings else str(card.rule_set))
         if (players := rule_set_players(file)) is None:
             continue
         keys = [key for key in ("min_players", "fill_s") if _is_asked(mode, key)]

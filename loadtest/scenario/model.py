@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from dedicated_server.cards import shipped_cards
 from loadtest.scenario.arrivals import Arrivals, curves_of, longest_s, trace_mistakes
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause
+from loadtest.scenario.modes import KeyPath, known_cards, played_as
 from loadtest.scenario.players import Behaviours, Links, ModeSection, Players
 from loadtest.scenario.sections import (
     BY_REGION,
@@ -22,7 +22,6 @@ from loadtest.scenario.sections import (
     form_of,
 )
 
-KeyPath = tuple[str | int, ...]
 SHARE_TOLERANCE = 1e-6
 FORK_S = 0.1  # that a server takes from its fork until it is ready, beside the delay that a fleet simulates
 MAX_SERVERS_OF_A_BACKEND = 4_096  # what the backend's own setting allows
@@ -301,9 +300,11 @@ class Scenario(Section):
         A launcher that starts the backend passes them on; a run against a backend that is already up does
         not. What the scenario leaves out stays as it is set.
         """
-        # The settings' match size and fill time are those of battle_royale; every mode has a length of its
-        # own.
-        mode, fleet = self.modes.get("battle_royale", self.main_mode), self.fleet
+        # The settings have one match size and fill time, for the modes whose cards leave them to it; every
+        # mode has a length of its own.
+        cards, fleet = known_cards(), self.fleet
+        sized = (mode for name, mode in self.modes.items() if name in cards and cards[name].sized_by_settings)
+        mode = next(sized, self.main_mode)
         settings: dict[str, Any] = {"match_players": mode.players, "match_s": mode.duration_s}
         for section, names in (
             (mode, {"match_min_players": "min_players", "match_fill_s": "fill_s"}),
@@ -335,15 +336,11 @@ class Scenario(Section):
             settings["fleet_policy"] = fleet.policy
         if any(mode.rules for mode in self.modes.values()):
             settings["rule_sets"] = ",".join(
-                f"{name}:{name if name in shipped_cards() else 'battle_royale'}={each.rules}"
+                f"{name}:{played_as(name, cards)}={each.rules}"
                 for name, each in self.modes.items()
                 if each.rules
             )
         return settings
-
-    def modes_nobody_plays(self) -> list[str]:
-        """The modes that our backend does not have: of names that it does not ship, without rules."""
-        return [name for name, mode in self.modes.items() if name not in shipped_cards() and not mode.rules]
 
 
 def _by_region(given: Mapping[str, float]) -> str:

@@ -160,9 +160,8 @@ class ModeSection(Section):
     )
     rules: str = Field(
         "",
-        description="A rule set in FlexMatch's JSON: the name of a shipped one, or a file beside the "
-        "scenario; empty: the shipped one that has the mode's name. The one of battle_royale has limits of "
-        "skill and of latency, which widen as a ticket waits.",
+        description="A rule set in FlexMatch's JSON: the name of the mode in whose folder it is, or a file "
+        "beside the scenario; empty: the one in the folder of this mode.",
         json_schema_extra=acts(own_backend=True),
     )
     attributes: dict[str, AttributeDraw] = Field(

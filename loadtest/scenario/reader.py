@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from dedicated_server.cards import ModeCard
 from loadtest.errors import Mistake, ScenarioError
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.reading.places import dotted, line_of, repeated_keys
@@ -34,8 +36,11 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Read and check a scenario file. Raises ScenarioError with every mistake in it."""
+def load_scenario(path: Path, cards: Mapping[str, ModeCard] | None = None) -> Scenario:
+    """Read and check a scenario file. Raises ScenarioError with every mistake in it.
+
+    ``cards``: of the modes that our own backend has, where the scenario is for it.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -45,11 +50,11 @@ def load_scenario(path: Path) -> Scenario:
         ) from error
     if len(data) > MAX_BYTES:
         raise ScenarioError(str(path), [Mistake(1, "", f"longer than {MAX_BYTES:,} bytes: not a scenario")])
-    return parse_scenario(data, str(path))
+    return parse_scenario(data, str(path), cards)
 
 
-def parse_scenario(text: str | bytes, source: str) -> Scenario:
-    """Check a scenario given as text; ``source`` names it in errors."""
+def parse_scenario(text: str | bytes, source: str, cards: Mapping[str, ModeCard] | None = None) -> Scenario:
+    """Check a scenario given as text; ``source`` names it in errors, ``cards`` as of `load_scenario`."""
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)
@@ -86,7 +91,7 @@ def parse_scenario(text: str | bytes, source: str) -> Scenario:
     reported = {mistake.path for mistake in mistakes}
     mistakes += [
         Mistake(line_of(root, path), dotted(path), text)
-        for path, text in repaired.contradictions(content)
+        for path, text in repaired.contradictions(content, cards)
         if dotted(path) not in reported and path != ("modes",)
     ]
     if mistakes or scenario is None:

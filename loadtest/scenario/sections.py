@@ -4,7 +4,6 @@ name.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from dedicated_server.cards import cards_in_force
+from launchday.settings import settings
 from loadtest.scenario.regions import regions
 
 SHARE_TOLERANCE = 1e-6
@@ -100,23 +101,17 @@ def file_beside(name: str, context: Any) -> Path:
 
 
 def rule_set_file(name: str, context: Any) -> Path:
-    """The file of a rule set that is given by a shipped name or a path.
+    """The file of a rule set that is given by the name of a mode, whose folder has one, or by a path.
 
     Raises ValueError where there is none.
     """
-    shipped = _shipped_rule_sets()
+    shipped = {mode: card.rule_set for mode, card in cards_in_force(settings().modes).items()}
     if name in shipped:
         return shipped[name]
     try:
         return file_beside(name, context)
     except ValueError as error:
-        raise ValueError(f"{error}, and no rule set of that name is shipped: {', '.join(shipped)}") from error
-
-
-def shipped_rule_set(mode: str) -> str:
-    """The file of the rule set that ships for a mode; "" where none does."""
-    found = _shipped_rule_sets().get(mode)
-    return "" if found is None else str(found)
+        raise ValueError(f"{error}, and no mode of that name has one: {', '.join(shipped)}") from error
 
 
 def rule_set_players(file: str) -> int | None:
@@ -126,11 +121,3 @@ def rule_set_players(file: str) -> int | None:
         return sum(int(team["maxPlayers"]) * int(team.get("quantity", 1)) for team in teams) or None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-
-
-def _shipped_rule_sets() -> dict[str, Path]:
-    spec = importlib.util.find_spec("matchmaker")
-    if spec is None or not spec.submodule_search_locations:
-        return {}
-    folder = Path(spec.submodule_search_locations[0], "rules", "flexmatch", "rule_sets")
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}

@@ -28,7 +28,8 @@ from loadtest.scenario.players import SKILL_SOURCES
 from loadtest.scenario.population import SKILL_LIMITS
 from matchmaker.matching.arrays import make_tickets
 from matchmaker.matching.kernel import match_tickets
-from matchmaker.rules.rules import BATTLE_ROYALE, Rules, load_rules
+from matchmaker.rules.modes import load_rules
+from matchmaker.rules.rules import Rules
 from rewards.events import Envelope, EventIds, PlayerPlacement, Source, match_ended
 from rewards.progression.ratings import PRIOR, Rating, RatingKey, rate
 
@@ -80,7 +81,7 @@ def converge(
     rng = np.random.default_rng(seed)
     skill = np.clip(rng.normal(*SKILL_SOURCES["large_team"], players), *SKILL_LIMITS)
     settings = Settings.model_construct(match_players=match_players, match_min_players=match_players)
-    rules = load_rules(settings)[BATTLE_ROYALE]
+    rules = load_rules(settings)["battle_royale"]
     ids = EventIds(random.Random(seed).getrandbits)
     source = Source("server-1", "west-europe", uuid.UUID(int=seed), ids=ids)
     ratings: dict[RatingKey, Rating] = {}
@@ -113,7 +114,7 @@ def measure(skill: Floats, ratings: dict[RatingKey, Rating]) -> Point:
 
 
 def _rating(ratings: dict[RatingKey, Rating], player: int) -> Rating:
-    return ratings.get((player + 1, BATTLE_ROYALE), PRIOR)
+    return ratings.get((player + 1, "battle_royale"), PRIOR)
 
 
 def _matches(rules: Rules, mu: Floats, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -144,7 +145,7 @@ def _result(source: Source, places: NDArray[np.int64]) -> Envelope:
         source,
         now_s=NOW_S,
         tick=0,
-        mode=BATTLE_ROYALE,
+        mode="battle_royale",
         duration_s=MATCH_S,
         placements=[
             PlayerPlacement(int(player) + 1, place, place + 1, 0, MATCH_S)

@@ -16,6 +16,7 @@ from launchday.settings import Settings
 from loadtest.errors import LoadTestError, UnknownRegionError
 from loadtest.scenario.faults import CutRegion, Fault, KillServer, Pause, StopCache
 from loadtest.scenario.model import Scenario
+from loadtest.scenario.modes import known_cards, sized_card
 from loadtest.scenario.players import ModeSection
 from loadtest.scenario.population import Population, draw_population
 from loadtest.scenario.regions import regions
@@ -31,7 +32,8 @@ from matchmaker.rules.attributes import Attributes
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.rule_set import RuleSet, most_players
-from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, load_rules, rules_of, shipped_rule_set
+from matchmaker.rules.modes import card_rule_set, mode_of_card
+from matchmaker.rules.rules import Rules, rules_of
 
 RETRY_S = 0.5  # the director's time between two tries to get a server in a region that had none
 WINDOW = 32_768  # tickets of a region that a cycle looks at; see ``matching_cycle``
@@ -139,20 +141,25 @@ def rules_of_mode(
     name: str, mode: ModeSection, settings: Settings, *, by_plan: bool = False
 ) -> Rules | RuleSet:
     """Return the matchmaker's rules of a mode: as the fast kernel has them, or the rule set where it has no
-    numbers for it. A mode without a rule set is a battle royale of its size.
+    numbers for it. A mode that has neither a rule set nor a card is of its size, and like the one whose size
+    the settings say.
 
     ``by_plan``: the rule set in any case. Raises RuleSetError.
     """
+    cards = known_cards()
+    card = cards.get(name)
     if mode.rules:
         try:
             rule_set = read_rule_set(Path(mode.rules).read_text(encoding="utf-8"))
         except (DocumentError, UnicodeDecodeError, OSError) as error:
             reasons = "; ".join(str(error).splitlines())
             raise RuleSetError(f"modes.{name}.rules: {mode.rules}: {reasons}") from error
-    elif name == TEAMS_OF_FIVE or by_plan:
-        rule_set = shipped_rule_set(name)
+    elif card is not None and (by_plan or not card.sized_by_settings):
+        rule_set = card_rule_set(card)
     else:
-        return replace(load_rules(settings)[BATTLE_ROYALE], mode=name)
+        rules = mode_of_card(card or sized_card(cards), settings).rules
+        assert isinstance(rules, Rules)  # no other can be of any size
+        return replace(rules, mode=name)
     if by_plan:
         return rule_set
     try:

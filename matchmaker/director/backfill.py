@@ -282,9 +282,7 @@ class Backfill:
         return seats_of(record, self._regions, claim.player_ids, claim.entities, claim.teams)
 
     def _kernel_team(self, match: OpenMatch, entity: int) -> int:
-        """Return the kernel's team of a slot: one team of all is battle royale, where each player is a team
-        of their own.
-        """
+        """Return the kernel's team of a slot: where each is alone, it has one team of all."""
         return 0 if self._rules.teams == 1 else min(match.teams[entity], self._rules.teams - 1)
 
     def _take_slots(self, match: OpenMatch, free: list[int], team: int, size: int) -> list[int]:

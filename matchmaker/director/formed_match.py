@@ -67,8 +67,7 @@ class MatchMaking:
 
     def _match(self, pool: Pool, rows: Rows, teams: list[int], region: int, now: float) -> FormedMatch:
         accept_s = self._rules.accept_s
-        # One team of all is battle royale: each against all.
-        teams = list(range(len(rows))) if self._rules.teams == 1 else teams
+        teams = list(range(len(rows))) if self._rules.teams == 1 and self._rules.each_alone else teams
         proposal = MatchProposal(
             match_id=str(self._clock.uuid()),
             mode=self._rules.mode,

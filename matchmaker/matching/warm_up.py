@@ -11,7 +11,7 @@ from matchmaker.matching.kernel import match_tickets
 from matchmaker.matching.pool import Pool
 from matchmaker.matching.team_balance import match_quality
 from matchmaker.plans import warm_up as plans
-from matchmaker.rules.rules import BATTLE_ROYALE, Rules
+from matchmaker.rules.rules import Rules
 
 
 def warm_up(*, searching: bool = False) -> None:
@@ -24,7 +24,7 @@ def warm_up(*, searching: bool = False) -> None:
     with kernel_cache.compiling("matchmaker"):
         tickets, _, _ = Pool(1).units(np.arange(1))
         match_quality(np.zeros(2, np.float32), np.ones(2, np.float32), (0, 1))
-        match_tickets(Rules(BATTLE_ROYALE, 2, 2, 0.0, 1.0, 1.0), 0.0, tickets)
+        match_tickets(Rules("", 2, 2, 0.0, 1.0, 1.0), 0.0, tickets)
 
 
 if __name__ == "__main__":

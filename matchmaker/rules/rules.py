@@ -1,28 +1,17 @@
-"""What makes a match, a mode at a time: the shipped rule sets, read into the few numbers that the matching
-kernel works with.
+"""What makes a match, a mode at a time: a rule set, read into the few numbers that the matching kernel works
+with.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from importlib import resources
+from dataclasses import dataclass
 from typing import Literal
 
-from launchday.settings import Settings
 from matchmaker.rules.flexmatch.document import DocumentError, Mistake
-from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.rule_set import Expansion, Rule, RuleSet, Team
 
 RATING = "skill"  # the attribute that the meta service keeps: a ticket cannot bring its own
-BATTLE_ROYALE = "battle_royale"
-TEAMS_OF_FIVE = "teams_of_five"
-SHIPPED = (BATTLE_ROYALE, TEAMS_OF_FIVE)
-
-# Where dead is dead, who comes later than others has had less to survive: the opening, in which the zone does
-# not move and nobody has met. Where the dead return, a side that is short is worse for all than a player who
-# comes late; but who comes for the last minutes gets little.
-BACKFILL_UNTIL = {BATTLE_ROYALE: 0.1, TEAMS_OF_FIVE: 0.6}
 
 Steps = tuple[tuple[float, float], ...]  # (seconds waited, value from then on), ascending
 BackfillPriority = Literal["high", "normal", "low"]
@@ -55,6 +44,8 @@ class Rules:
         backfill_until: part of a match, 0 to 1, during which it requests backfill; 0: never, as where
             players are asked to accept: a slot would wait for them while the match goes on.
         accept_s: seconds that players have to accept a match; 0: nobody is asked.
+        each_alone: whether in a match of one team everybody is a team of their own, as the card of the game
+            mode says.
         game_mode: what the game servers play, by which players are rated too; empty: the mode of that name.
     """
 
@@ -74,6 +65,7 @@ class Rules:
     backfill: BackfillPriority = "normal"
     backfill_until: float = 0.0
     accept_s: float = 0.0
+    each_alone: bool = True
     game_mode: str = ""
 
     @property
@@ -95,45 +87,6 @@ class Rules:
             for wait_s, _ in steps
         ]
         return max([self.region_expansion_s, *waits] + ([] if self.min_players_by_wait else [self.fill_s]))
-
-    def team(self, entity: int) -> int:
-        """The team of the player in slot ``entity`` of a full match: battle royale is each against all."""
-        return entity if self.teams == 1 else entity // self.team_size
-
-
-def load_rules(settings: Settings) -> dict[str, Rules]:
-    """The rules of the modes that ship, by mode."""
-    royale = replace(
-        rules_of(
-            shipped_rule_set(BATTLE_ROYALE), settings.max_latency_ms, settings.match_s_of(BATTLE_ROYALE)
-        ),
-        # How large and how soon is the settings' matter, so that a run of ten players plays too.
-        players=settings.match_players,
-        min_players=min(settings.match_min_players, settings.match_players),
-        fill_s=settings.match_fill_s,
-        latency=(),
-        min_players_by_wait=(),
-        region_expansion_after_s=None,
-        accept_s=settings.accept_s,
-    )
-    fives = replace(
-        rules_of(
-            shipped_rule_set(TEAMS_OF_FIVE), settings.max_latency_ms, settings.match_s_of(TEAMS_OF_FIVE)
-        ),
-        accept_s=settings.accept_s,
-    )
-    until = {**BACKFILL_UNTIL, **settings.backfill_shares}
-    return {
-        rules.mode: replace(rules, backfill_until=until[rules.mode] if not rules.accept_s else 0.0)
-        for rules in (royale, fives)
-    }
-
-
-def shipped_rule_set(mode: str) -> RuleSet:
-    """A rule set that comes with the matchmaker."""
-    return read_rule_set(
-        resources.files("matchmaker.rules.flexmatch").joinpath(f"rule_sets/{mode}.json").read_text()
-    )
 
 
 def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:

@@ -30,7 +30,7 @@ from matchmaker.api.app import create_api
 from matchmaker.client import MatchmakerClient
 from matchmaker.director.director import Director
 from matchmaker.queue.cache import open_cache
-from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from matchmaker.rules.modes import load_rules
 from meta_service.app import build
 from meta_service.client import MetaClient, ProgressCache
 from rewards.consumer.cache_publisher import CachePublisher
@@ -142,7 +142,7 @@ async def walk_ticket(settings: Settings) -> tuple[Walk, Walk]:
                 "matching_period_s": 0.02,
             }
         )
-        director = Director(load_rules(own)[BATTLE_ROYALE], own, cache, fleet.allocator, clock=clock)
+        director = Director(load_rules(own)["battle_royale"], own, cache, fleet.allocator, clock=clock)
         async with served(create_api(own, clock)) as url, running(director):
             await fleet.full()
             async with MatchmakerClient(url, signer.service_token("walk", clock.now())) as client:

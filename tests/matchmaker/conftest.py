@@ -38,7 +38,7 @@ from matchmaker.errors import SkillsRefusedError, SkillsUnavailableError
 from matchmaker.matching.warm_up import warm_up
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import Scripts
-from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
+from matchmaker.rules.modes import load_rules
 from meta_service.client import MetaUnavailableError, PartyClaim
 from tests.matchmaker.checked_scripts import all_checked
 from tests.waiting import until
@@ -70,6 +70,7 @@ def mm_settings(cache_url: str, tmp_path: Path, mm_overrides: dict[str, Any]) ->
         identity_secret=SecretStr(SECRET),
         fleet_key=SecretStr("ab" * 32),
         match_players=4,
+        match_s=45.0,
         match_min_players=2,
         match_fill_s=20.0,
         matching_period_s=0.02,
@@ -263,7 +264,7 @@ def token_of(player_id: int) -> str:
 def claim_of(
     name: str,
     players: Iterable[int],
-    mode: str = BATTLE_ROYALE,
+    mode: str = "battle_royale",
     *,
     left_s: float = 60.0,
     secret: str = SECRET,
@@ -294,7 +295,7 @@ def make_director(
     loaded_kernels: None, cache: Redis, allocator: AllocatorClient, knowing: KnowingFleet, meta: StubMeta
 ) -> MakeDirector:
     def make(settings: Settings) -> Director:
-        rules = load_rules(settings)[BATTLE_ROYALE]
+        rules = load_rules(settings)["battle_royale"]
         return Director(rules, settings, cache, allocator, fleet=knowing, meta=meta, clock=SystemClock())
 
     return make
@@ -305,7 +306,7 @@ def make_team_director(
     loaded_kernels: None, cache: Redis, allocator: AllocatorClient, knowing: KnowingFleet, meta: StubMeta
 ) -> MakeDirector:
     def make(settings: Settings) -> Director:
-        rules = load_rules(settings)[TEAMS_OF_FIVE]
+        rules = load_rules(settings)["teams_of_five"]
         return Director(rules, settings, cache, allocator, fleet=knowing, meta=meta, clock=SystemClock())
 
     return make

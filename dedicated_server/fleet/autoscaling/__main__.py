@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from dedicated_server.cards import CardError
 from dedicated_server.fleet.autoscaling import demand
 from dedicated_server.fleet.autoscaling.sizing import Sizing
 from launchday import service, startup, telemetry
@@ -67,12 +69,19 @@ def main() -> None:
     )
     parser.add_argument("--max-replicas", type=int, default=1_000_000, help="limit on all servers")
     parser.add_argument(
-        "--match-s", type=float, default=0.0, help="seconds that a match takes; 0: match_s of the settings"
+        "--match-s",
+        type=float,
+        default=0.0,
+        help="seconds that a match takes; 0: as the settings or the mode's card says",
     )
     given = parser.parse_args()
     telemetry.configure("autoscaler", settings())
     sizing = Sizing(given.startup_s, given.sync_s, given.blocking, given.min_idle, given.max_replicas)
-    app = create_webhook(settings(), sizing, given.match_s or settings().match_s)
+    try:
+        match_s = given.match_s or demand.usual_match_s(settings())
+    except CardError as error:
+        sys.exit(str(error))
+    app = create_webhook(settings(), sizing, match_s)
     service.serve(app, settings().bind_host, given.port)
 
 

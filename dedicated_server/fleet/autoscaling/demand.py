@@ -15,17 +15,28 @@ from typing import Any, NamedTuple
 import structlog
 from fastapi import APIRouter, Request
 
+from dedicated_server.cards import cards_in_force
 from dedicated_server.fleet.autoscaling import webhook
 from dedicated_server.fleet.autoscaling.sizing import Demand, Sizing
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.resilience.http_client import NoAnswerError, ServiceClient
+from launchday.settings import Settings
 
 WINDOW_S = 30.0
 POLL_S = 1.0
 FLEET_TTL_S = 60.0
+MATCH_S = 300.0  # of modes that all have sizes of their own
 
 log = structlog.get_logger()
+
+
+def usual_match_s(settings: Settings) -> float:
+    """Seconds that a match takes at most, where one number has to do for all modes: the settings' or, where
+    they have none, that of the mode whose size they say. Raises CardError.
+    """
+    cards = cards_in_force(settings.modes).values()
+    return settings.match_s or next((card.match_s for card in cards if card.sized_by_settings), MATCH_S)
 
 
 class DemandSample(NamedTuple):

@@ -33,7 +33,6 @@ from loadtest.bench.engines.valkey_nodes import Cluster, Node, running
 from loadtest.errors import BenchError
 from matchmaker.client import MatchmakerClient, MatchmakerUnavailableError, NoSuchTicketError, TicketView
 from matchmaker.queue.scripts import TAG
-from matchmaker.rules.rules import BATTLE_ROYALE
 
 ENGINE = "valkey cluster"
 REGIONS = ("west-europe", "east-us")
@@ -76,7 +75,7 @@ class QueueOnCluster(NodeFaults):
         await asyncio.sleep(PACE_S)
         latencies = {REGIONS[number % 2]: 20.0, REGIONS[1 - number % 2]: 90.0}
         player = self._player(number)
-        made = await player.create_ticket(BATTLE_ROYALE, latencies, client_key=f"ticket-{number}")
+        made = await player.create_ticket("battle_royale", latencies, client_key=f"ticket-{number}")
         self.tickets[number] = made.ticket_id
         task = asyncio.create_task(self._follow(number))
         self._following.add(task)
@@ -170,7 +169,7 @@ async def queue_on_cluster(inject: Inject) -> AsyncIterator[QueueOnCluster]:
                 match_min_players=2,
                 match_fill_s=1.0,
                 matching_period_s=0.1,
-                director_queues=BATTLE_ROYALE,
+                director_queues="battle_royale",
                 server_answer_s=0.0,  # nobody listens at the addresses of the stub's servers
                 director_port=0,  # two of them run here
                 tickets_per_player_s=0.0,

@@ -18,11 +18,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dedicated_server.cards import shipped_cards
 from loadtest.bench.harness.statistics import fitted_exponent, percentiles
 from loadtest.bench.matchmaker.baseline_matchers import first_come_first_served, nearest_in_skill
 from matchmaker.matching.arrays import UNMATCHED, FormedMatches, Tickets, limits_of, make_tickets
 from matchmaker.matching.kernel import match_tickets
-from matchmaker.rules.rules import SHIPPED, Rules, rules_of, shipped_rule_set
+from matchmaker.rules.modes import shipped_rule_set
+from matchmaker.rules.rules import Rules, rules_of
 
 NOW: Final = 1_000_000.0
 REGIONS: Final = 8
@@ -39,7 +41,8 @@ BUDGET_MS: Final = 2_000.0
 def run(tickets: int, seed: int = 1) -> dict[str, Any]:
     """Measure a pool of ``tickets`` tickets with each shipped rule set, and return what is printed."""
     found = {
-        mode: _rule_set(rules_of(shipped_rule_set(mode), 250.0, 60.0), tickets, seed) for mode in SHIPPED
+        mode: _rule_set(rules_of(shipped_rule_set(mode), 250.0, 60.0), tickets, seed)
+        for mode in shipped_cards()
     }
     slower = max(found.values(), key=lambda each: float(each["cycle_ms"]["p50"]))
     return {

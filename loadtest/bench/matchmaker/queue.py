@@ -34,7 +34,7 @@ from matchmaker.director.director import Director
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.counters import read_counters
 from matchmaker.queue.scripts import Scripts
-from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from matchmaker.rules.modes import load_rules
 from matchmaker.tickets.ticket import Ticket
 
 FILL_S: Final = 8.0  # after which the last players play, too few for a full match
@@ -92,7 +92,7 @@ def run(rate: float, seconds: float, *, path: str = "http", seed: int = 1) -> di
 
 async def _counters(settings: Settings) -> dict[str, Any]:
     async with open_cache(settings.cache_url) as cache:
-        counters = await read_counters(Scripts(cache, 1.0, SystemClock()), [BATTLE_ROYALE])
+        counters = await read_counters(Scripts(cache, 1.0, SystemClock()), ["battle_royale"])
     return {name: getattr(counters, name) for name in SHOWN_COUNTERS}
 
 
@@ -121,7 +121,7 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
         async with open_cache(settings.cache_url) as cache:
             scripts = Scripts(cache, settings.ticket_retention_s, clock)
             writer = TicketWriter(scripts, stub, REGIONS)
-            rules = load_rules(settings)[BATTLE_ROYALE]
+            rules = load_rules(settings)["battle_royale"]
             director = Director(rules, settings, cache, stub, clock=clock)
             fence = await director._lease.acquire()
             assert fence is not None
@@ -134,7 +134,7 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
             for _ in range(QUEUED // (2 * BATCH)):
                 await asyncio.gather(
                     *(
-                        writer.submit(BATTLE_ROYALE, _ticket(rng, player, now))
+                        writer.submit("battle_royale", _ticket(rng, player, now))
                         for player, _ in zip(players, range(2 * BATCH), strict=False)
                     )
                 )
@@ -145,7 +145,7 @@ async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[st
                 await match_loop.cycle(placements)
             elapsed, used = time.perf_counter() - begun, time.process_time() - cpu_s
             cache_s = sum(cache_process.cpu_times()[:2]) - cache_s
-            counters = await read_counters(scripts, [BATTLE_ROYALE])
+            counters = await read_counters(scripts, ["battle_royale"])
     finally:
         os.sched_setaffinity(0, cores)
     return {

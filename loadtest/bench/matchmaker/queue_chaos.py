@@ -41,7 +41,6 @@ from matchmaker.client import (
 )
 from matchmaker.queue.cache import open_cache
 from matchmaker.queue.scripts import KEYS
-from matchmaker.rules.rules import BATTLE_ROYALE
 
 REGIONS: Final = ("west-europe", "east-us")
 PLAYERS_PER_S: Final = 60.0
@@ -145,7 +144,7 @@ def run(kills: int = 50, restarts: int = 5, pauses: int = 10, seed: int = 1) -> 
             match_fill_s=FILL_S,
             matching_period_s=0.05,
             director_lease_s=LEASE_S,
-            director_queues=BATTLE_ROYALE,
+            director_queues="battle_royale",
             server_answer_s=0.0,
             director_port=0,  # two of them run here
             identity_secret=SecretStr("queue-chaos-" + "0" * 32),
@@ -266,7 +265,9 @@ class _QueueChaos:
         while time.monotonic() < deadline:
             try:
                 if not ticket_id:
-                    created = await own.create_ticket(BATTLE_ROYALE, latencies, client_key=f"player-{player}")
+                    created = await own.create_ticket(
+                        "battle_royale", latencies, client_key=f"player-{player}"
+                    )
                     ticket_id = created.ticket_id
                     self.tickets.add(ticket_id)
                 if cancels:

@@ -34,7 +34,6 @@ from loadtest.bench.harness.statistics import ratio
 from loadtest.bench.matchmaker.ticket_load import PlayerTimings, TicketLoad, figures, joined
 from loadtest.errors import BenchError
 from loadtest.garbage import rare_collections
-from matchmaker.rules.rules import BATTLE_ROYALE
 
 REGIONS: Final = ("west-europe", "east-us", "japan-east", "brazil-south")
 SHARES: Final = (0.4, 0.35, 0.2, 0.05)
@@ -146,7 +145,7 @@ def _request_body(rng: np.random.Generator, player: int) -> bytes:
     }
     return json.dumps(
         {
-            "mode": BATTLE_ROYALE,
+            "mode": "battle_royale",
             "latencies_ms": latencies,
             "platform": ("pc", "playstation", "xbox")[player % 3],
             "cross_play": True,
@@ -233,7 +232,7 @@ def _accepts(port: int) -> bool:
 
 def _led(cache_port: int) -> bool:
     """Whether a director leads the queue."""
-    lease = f"{{mm}}:lease:{BATTLE_ROYALE}".encode()
+    lease = b"{mm}:lease:battle_royale"
     return exchange(cache_port, b"*2\r\n$6\r\nEXISTS\r\n$%d\r\n%b\r\n" % (len(lease), lease), 4) == b":1\r\n"
 
 

@@ -17,7 +17,6 @@ from launchday.identity import signer_of
 from launchday.settings import Settings
 from loadtest.errors import BenchError
 from matchmaker.client import MatchmakerClient, MatchmakerClientError, MatchmakerUnavailableError
-from matchmaker.rules.rules import BATTLE_ROYALE
 from meta_service.client import MetaClient, MetaClientError, MetaUnavailableError
 
 AT_ONCE = 16
@@ -95,7 +94,7 @@ class UnknownIds:
             "friend's request": lambda: meta.accept_friendship(token, self._number()),
             "guest of a party": lambda: meta.invite_to_party(token, self._number()),
             "invitation": lambda: meta.accept_party(token, self._uuid()),
-            "skill": lambda: meta.skills(BATTLE_ROYALE, [self._number() for _ in range(10)]),
+            "skill": lambda: meta.skills("battle_royale", [self._number() for _ in range(10)]),
             "party": lambda: meta.party(self._uuid()),
             "past match": lambda: meta.match(self._uuid()),
             "ticket": lambda: player.read_ticket(str(self._uuid())),

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedicated_server.cards import MAX_PLAYERS
+from dedicated_server.cards import MAX_PLAYERS, ModeCard, shipped_cards
 from loadtest.scenario.arrivals import CURVES
 from loadtest.scenario.faults import FAULTS
-from loadtest.scenario.model import KeyPath, Scenario
+from loadtest.scenario.model import Scenario
+from loadtest.scenario.modes import KeyPath, card_mistakes, sized_card
 from loadtest.scenario.reading.places import KEY, path_of
 from loadtest.scenario.reading.shares import PATHS as SHARES
 from loadtest.scenario.reading.words import nearest
@@ -62,17 +63,21 @@ class Repaired:
     hidden: list[Any] = field(default_factory=list)
     touched: list[KeyPath] = field(default_factory=list)
 
-    def contradictions(self, content: Any) -> list[tuple[KeyPath, str]]:
+    def contradictions(
+        self, content: Any, cards: Mapping[str, ModeCard] | None = None
+    ) -> list[tuple[KeyPath, str]]:
         """The scenario's contradictions, but for those that may be with a stand-in or with a misspelt name.
 
         Args:
             content: of the file.
+            cards: of the modes that there are; None: any.
         """
         if self.scenario is None:
             return []
-        return [
-            (path, text) for path, text in self.scenario.contradictions() if not self._doubtful(path, content)
-        ]
+        found = self.scenario.contradictions()
+        if cards is not None:
+            found += card_mistakes(self.scenario.modes, self.scenario.players.parties, cards)
+        return [(path, text) for path, text in found if not self._doubtful(path, content)]
 
     def _doubtful(self, path: KeyPath, content: Any) -> bool:
         against = [other for begin, other in COMPARED_WITH if _begins(path, begin)]
@@ -211,7 +216,7 @@ def _stand_in(path: KeyPath) -> Any:
         case ("arrivals", location) if location not in CURVE_KEYS:
             return CURVE
         case ("modes",):
-            return {"battle_royale": MODE}
+            return {sized_card(shipped_cards()).name: MODE}
         case ("modes", _):
             return MODE
         case ("modes", _, "players" | "duration_s" as key):

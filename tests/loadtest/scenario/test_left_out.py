@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from dedicated_server.cards import shipped_cards
 from launchday.cli import inputs, main
 from launchday.settings import Settings
+from loadtest.errors import ScenarioError
 from loadtest.scenario import left_out
 from loadtest.scenario.docs import every_key
 from loadtest.scenario.left_out import not_in_flood, not_in_simulation
 from loadtest.scenario.model import Scenario
-from loadtest.scenario.reader import SHIPPED, load_scenario
+from loadtest.scenario.reader import SHIPPED, load_scenario, parse_scenario
 from loadtest.scenario.sections import FOLDER
 
 PLAIN: dict[str, Any] = {
@@ -225,9 +228,56 @@ def test_numbers_for_other_regions_than_the_scenarios_are_told_before_the_start(
     assert str(done.exception).startswith(says)
 
 
-def test_a_mode_that_our_backend_does_not_have_is_told_before_it_is_started(tmp_path: Path) -> None:
-    text = (SHIPPED / "smoke.yaml").read_text().replace("battle_royale:", "salvage:")
-    (tmp_path / "salvage.yaml").write_text(text)
-    done = CliRunner().invoke(main.app, ["flood", str(tmp_path / "salvage.yaml")])
+@pytest.mark.parametrize("command", [["flood"], ["simulate"], ["sweep", "--vary", "fleet.buffer=1"]])
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("team_of_five: {players: 10", "modes.team_of_five: is no mode; there are battle_royale, "),
+        (
+            "teams_of_five: {players: 12",
+            "modes.teams_of_five.players: must be 10, for the mode",
+        ),
+        ("teams_of_five: {players: 10, min_players: 6", "modes.teams_of_five.min_players: must be 10"),
+        ("teams_of_five: {players: 10, fill_s: 5", "modes.teams_of_five.fill_s: must be 0"),
+    ],
+)
+def test_a_mode_that_our_backend_does_not_have_or_play_so_is_told_before_the_start(
+    tmp_path: Path, command: list[str], mode: str, says: str
+) -> None:
+    text = (SHIPPED / "smoke.yaml").read_text().replace("battle_royale: {players: 10", mode)
+    (tmp_path / "own.yaml").write_text(text)
+    done = CliRunner().invoke(main.app, [*command[:1], str(tmp_path / "own.yaml"), *command[1:]])
     assert isinstance(done.exception, inputs.CommandError)
-    assert (done.exception.exit_code, "plays salvage" in str(done.exception)) == (2, True)
+    assert done.exception.exit_code == 2
+    assert done.exception.lines == (str(done.exception),)
+    assert f"own.yaml:15: {says}" in str(done.exception)
+
+
+def test_a_party_that_fits_into_no_team_of_a_mode_is_a_mistake_with_its_place() -> None:
+    text = (SHIPPED / "smoke.yaml").read_text().replace("battle_royale:", "teams_of_five:")
+    parties = text.replace("players:\n", "players:\n  parties: {1: 0.5, 6: 0.5}\n", 1)
+    with pytest.raises(
+        ScenarioError, match=r"players\.parties\.6: does not fit into a team of 5 of teams_of"
+    ):
+        parse_scenario(parties, "own.yaml", shipped_cards())
+
+
+@pytest.mark.parametrize("command", [["flood", "smoke"], ["simulate", "smoke"], ["up"]])
+def test_every_mistake_of_own_modes_is_told_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    relic = tmp_path / "relic"
+    shutil.copytree(shipped_cards()["capture_the_flag"].folder, relic)
+    text = (relic / "card.yaml").read_text().replace("capture_the_flag", "relic")
+    (relic / "card.yaml").write_text(text.replace("respawn_s: 5", "respawns_s: 5").replace("  x", "x"))
+    read = Settings(modes=f"{relic},{tmp_path / 'none'}")
+    monkeypatch.setattr(main, "read_settings", lambda: read)
+    for module in ("flooding", "simulating"):
+        monkeypatch.setattr(f"launchday.cli.{module}.read_settings", lambda: read)
+    done = CliRunner().invoke(main.app, command)
+    assert isinstance(done.exception, inputs.CommandError)
+    assert done.exception.exit_code == 2
+    mistaken, missing = done.exception.lines
+    assert mistaken.startswith(f"LAUNCHDAY_MODES: {relic}/card.yaml:")
+    assert mistaken.endswith("respawns_s: is not a key here; did you mean respawn_s?")
+    assert missing.endswith("none/card.yaml: is missing: name the folder of a mode")

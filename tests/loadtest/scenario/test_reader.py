@@ -172,7 +172,7 @@ def test_mistakes_between_sections_are_reported_together_with_those_inside_them(
     assert found["faults.1.do"][1].startswith("stop_cach is none of kill_server, cut_region")
     assert found["faults.3.do"][1].startswith("is required: one of kill_server")
     assert found["arrivals.peak_s"][1] == "is required"
-    assert "no rule set of that name is shipped" in found["modes.battle_royale.rules"][1]
+    assert "no mode of that name has one" in found["modes.battle_royale.rules"][1]
     assert found["fleet.bufer"][1].startswith("is not a key here; known are regions, buffer")
 
 

@@ -34,7 +34,7 @@ from loadtest.simulate.world import (
     session_of,
 )
 from matchmaker.director import region_waits
-from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from matchmaker.rules.modes import load_rules
 from tests.loadtest.simulate.naive import Naive
 
 
@@ -69,7 +69,7 @@ def compared(seed: int, buffer: int, **changes: Any) -> Naive:
     """Simulate a night in both ways, and assert that they are the same; the plain one."""
     scenario = load_scenario(SHIPPED / "night.yaml")
     settings = planning.settings_of_mode(Settings.model_construct(), scenario.main_mode)
-    naive = Naive(night(seed, buffer, **changes), load_rules(settings)[BATTLE_ROYALE], buffer)
+    naive = Naive(night(seed, buffer, **changes), load_rules(settings)["battle_royale"], buffer)
     naive.run()
     world = simulate(night(seed, buffer, **changes)).world
     count, tickets = int(world.counters[Counter.MATCHES]), len(naive.tickets)

@@ -31,7 +31,7 @@ from matchmaker.director.match_loop import MatchLoop
 from matchmaker.errors import LeaseLostError
 from matchmaker.messages import BackfillAnswer, BackfillProposal
 from matchmaker.queue.scripts import KEYS, Scripts
-from matchmaker.rules.rules import load_rules
+from matchmaker.rules.modes import load_rules
 from tests.matchmaker.conftest import (
     SECRET,
     WEST_EUROPE,

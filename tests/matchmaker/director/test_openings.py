@@ -29,7 +29,7 @@ from matchmaker.director import region_waits
 from matchmaker.director.director import Director
 from matchmaker.director.openings import FleetOpenings
 from matchmaker.director.region_waits import MAX_OPENINGS, RegionWaits
-from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from matchmaker.rules.modes import load_rules
 from tests.matchmaker.conftest import (
     WEST_EUROPE,
     KnowingFleet,
@@ -272,7 +272,7 @@ async def test_a_director_hears_nothing_on_a_half_open_feed_and_goes_on_as_witho
     meta: StubMeta,
     mm_settings: Settings,
 ) -> None:
-    rules = load_rules(mm_settings)[BATTLE_ROYALE]
+    rules = load_rules(mm_settings)["battle_royale"]
     async with half_open() as url, FleetAdminClient(url, patience_s=0.3) as feed:
         openings = FleetOpenings(feed, SystemClock())
         following = asyncio.create_task(openings.run())
@@ -299,7 +299,7 @@ async def test_a_match_asks_at_once_when_the_fleet_has_a_server(
 ) -> None:
     monkeypatch.setattr(region_waits, "SERVER_RETRY_S", 3_600.0)  # nobody asks without having heard
     monkeypatch.setattr(openings_module, "WAIT_S", 0.0)
-    rules = load_rules(mm_settings)[BATTLE_ROYALE]
+    rules = load_rules(mm_settings)["battle_royale"]
     openings = FleetOpenings(TellingFleet([([], False)] + [([REGION], False)] * 2), SystemClock())
     await openings.follow(0.0)
     director = Director(

@@ -28,8 +28,7 @@ from matchmaker.matching.pool import Pool
 from matchmaker.queue.lease import Lease
 from matchmaker.queue.queue import Queue
 from matchmaker.queue.scripts import KEYS, Scripts
-from matchmaker.rules.modes import load_modes
-from matchmaker.rules.rules import BATTLE_ROYALE, load_rules
+from matchmaker.rules.modes import load_modes, load_rules
 from matchmaker.tickets.ticket import RecordFormat, binary_ids, text_ids
 from tests.matchmaker.conftest import SECRET, WEST_EUROPE, MakeDirector, claim_of, running, token_of
 from tests.waiting import until
@@ -53,12 +52,12 @@ def hunt_director(cache: Redis, allocator: AllocatorClient, mm_settings: Setting
 @pytest.fixture
 async def fence(scripts: Scripts) -> bytes:
     """The office of a director of battle_royale that does nothing."""
-    fence = await Lease(scripts, BATTLE_ROYALE, 60.0).acquire()
+    fence = await Lease(scripts, "battle_royale", 60.0).acquire()
     assert fence is not None
     return fence
 
 
-async def queued(client: MatchmakerClient, player: int, mode: str = BATTLE_ROYALE, **wish: Any) -> str:
+async def queued(client: MatchmakerClient, player: int, mode: str = "battle_royale", **wish: Any) -> str:
     return (await client.with_token(token_of(player)).create_ticket(mode, WEST_EUROPE, **wish)).ticket_id
 
 
@@ -193,7 +192,7 @@ async def test_a_director_that_dies_while_somebody_waits_is_said(
 
     class Dies(Waiter):
         async def happens(self) -> None:
-            await cache.delete(KEYS["lease"] + BATTLE_ROYALE)
+            await cache.delete(KEYS["lease"] + "battle_royale")
 
     with pytest.raises(ProblemError, match="no director leads") as gone:
         await why_it_waits(scripts, Dies(), alone)
@@ -216,8 +215,8 @@ async def test_only_so_many_questions_wait_and_one_ticket_is_asked_about_once(
 
     answers = [await ask(each) for each in (tickets[0], *tickets)]
     assert answers == [b"asked"] * (MAX_ASKED + 1) + [b"full"]
-    assert await cache.llen(KEYS["why_asked"] + BATTLE_ROYALE) == MAX_ASKED
-    assert 0 < await cache.ttl(KEYS["why_asked"] + BATTLE_ROYALE) <= 5
+    assert await cache.llen(KEYS["why_asked"] + "battle_royale") == MAX_ASKED
+    assert 0 < await cache.ttl(KEYS["why_asked"] + "battle_royale") <= 5
     with pytest.raises(ProblemError, match="too many ask at once") as full:
         await why_it_waits(scripts, Waiter(), tickets[-1])
     assert (full.value.status, full.value.headers) == (503, {"Retry-After": "1"})
@@ -236,7 +235,7 @@ async def test_an_explanation_that_fails_costs_its_asker_an_answer_and_the_queue
     monkeypatch.setattr(WhyAnswers.__init__, "__defaults__", (fail,))
     alone = await queued(client, 1)
     async with running(make_director(mm_settings)):
-        await cache.rpush(KEYS["why_asked"] + BATTLE_ROYALE, "no id", "")
+        await cache.rpush(KEYS["why_asked"] + "battle_royale", "no id", "")
         told = await until(lambda: client.why(alone), ignore=MatchmakerUnavailableError)
         assert (told["says"], told["why"]) == (AT_FAULT, None)
         others = [await queued(client, player) for player in (2, 3, 4)]
@@ -332,7 +331,7 @@ async def test_a_large_pool_is_looked_at_in_part_with_parties_whole(mm_settings:
         return {"reason": "because"}
 
     told: Any = Told()
-    answers = WhyAnswers(told, load_rules(mm_settings)[BATTLE_ROYALE], ["a", "b"], ManualClock(), explain)
+    answers = WhyAnswers(told, load_rules(mm_settings)["battle_royale"], ["a", "b"], ManualClock(), explain)
     async with asyncio.TaskGroup() as tasks:
         answers.answer(pool, [ids[-2]], 1_000.0, tasks)
         assert answers.wanted() == 0
@@ -355,7 +354,7 @@ async def test_held_and_unknown_tickets_are_told_as_such_and_then_there_is_a_pau
     pool.hold(pool.find(binary_ids(ids[:1])))
     told: Any = Told()
     clock = ManualClock()
-    answers = WhyAnswers(told, load_rules(mm_settings)[BATTLE_ROYALE], ["a", "b"], clock)
+    answers = WhyAnswers(told, load_rules(mm_settings)["battle_royale"], ["a", "b"], clock)
     for ticket_id in (ids[0], str(uuid.uuid4())):
         assert answers.wanted() == 1
         async with asyncio.TaskGroup() as tasks:
@@ -371,7 +370,7 @@ def test_a_party_that_is_not_whole_is_nobodys_partner(mm_settings: Settings) -> 
     rows = pool.searching(1_000.0)
     kept = RecordFormat(1).unpack(pool.requeue_record(rows).records)
     seen = director_why.Snapshot(kept, [], ids[-2], 1_000.0)
-    tickets, *_, asked = tickets_of(seen, load_rules(mm_settings)[BATTLE_ROYALE], ["a"])
+    tickets, *_, asked = tickets_of(seen, load_rules(mm_settings)["battle_royale"], ["a"])
     assert ([each.ticket_id for each in tickets], asked) == ([ids[0]], None)
     assert text_ids(kept["ticket_id"]) == ids[:3]
 
@@ -384,7 +383,12 @@ async def test_the_directors_round_trips_are_the_same_whether_anybody_asks(
     mm_settings: Settings,
 ) -> None:
     queue = Queue(
-        cache, scripts, BATTLE_ROYALE, mm_settings.region_names, Lease(scripts, BATTLE_ROYALE, 60.0), fence
+        cache,
+        scripts,
+        "battle_royale",
+        mm_settings.region_names,
+        Lease(scripts, "battle_royale", 60.0),
+        fence,
     )
     tickets = [await queued(client, player) for player in (1, 2)]
     for each in tickets:
@@ -395,4 +399,4 @@ async def test_the_directors_round_trips_are_the_same_whether_anybody_asks(
     assert queue.asked == tickets[:1]
     await queue.read_unfinished()
     assert queue.asked == []
-    assert await cache.llen(KEYS["why_asked"] + BATTLE_ROYALE) == 1
+    assert await cache.llen(KEYS["why_asked"] + "battle_royale") == 1

@@ -13,7 +13,8 @@ from matchmaker.matching.arrays import UNMATCHED, BackfillRequests, FormedMatche
 from matchmaker.matching.kernel import form_matches, match_tickets
 from matchmaker.rules.flexmatch.document import DocumentError
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, Rules, rules_of, shipped_rule_set, value_at
+from matchmaker.rules.modes import shipped_rule_set
+from matchmaker.rules.rules import Rules, rules_of, value_at
 from tests.matchmaker.matching.naive import NaiveMatcher, least_apart
 
 NOW = 1_000_000.0
@@ -267,7 +268,7 @@ def test_a_rare_platform_is_joined_by_those_of_it_who_cross_play() -> None:
 
 
 def test_parties_stay_whole_and_no_place_stays_empty_where_sizes_fit() -> None:
-    rule = rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0)
+    rule = rules_of(shipped_rule_set("teams_of_five"), 250.0, 60.0)
     formed = match_tickets(rule, NOW, tickets(two_coasts(4, 0), size=[4, 3, 2, 1]))
     assert formed.match_of.tolist() == [0, 0, 0, 0]
     assert formed.team_of[0] == formed.team_of[3] != formed.team_of[1] == formed.team_of[2]
@@ -276,14 +277,14 @@ def test_parties_stay_whole_and_no_place_stays_empty_where_sizes_fit() -> None:
 
 
 def test_a_late_ticket_tries_again_without_the_parties_that_block_it() -> None:
-    rule = replace(rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0), max_low_population_factor=1.0)
+    rule = replace(rules_of(shipped_rule_set("teams_of_five"), 250.0, 60.0), max_low_population_factor=1.0)
     skill = [25.0, 25.1, 25.2, 25.3, 25.4]
     pool = tickets(two_coasts(5, 0), size=[3, 4, 2, 3, 2], skill=skill, waited_s=[40.0, 1, 1, 1, 1])
     assert match_tickets(rule, NOW, pool).match_of.tolist() == [0, UNMATCHED, 0, 0, 0]
 
 
 def test_teams_are_dealt_so_that_either_may_win() -> None:
-    rule = rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0)
+    rule = rules_of(shipped_rule_set("teams_of_five"), 250.0, 60.0)
     skill = [23.0, 23.2, 23.9, 24.0, 24.6, 25.1, 25.5, 26.0, 26.2, 26.9]
     formed = match_tickets(rule, NOW, tickets(two_coasts(10, 0), skill=skill))
     sums = [float(np.array(skill)[formed.team_of == team].sum()) for team in (0, 1)]
@@ -339,7 +340,7 @@ def test_a_running_match_is_filled_before_or_after_full_ones_are_formed(
     assert alone.backfill_of.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("mode", [BATTLE_ROYALE, TEAMS_OF_FIVE])
+@pytest.mark.parametrize("mode", ["battle_royale", "teams_of_five"])
 def test_tails_of_the_rating_and_rare_regions_wait_no_longer_than_the_horizon(mode: str) -> None:
     """Players come for two minutes; who could have had company beyond the horizon is gone by then."""
     rule = rules_of(shipped_rule_set(mode), 250.0, 60.0)

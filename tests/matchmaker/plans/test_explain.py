@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from matchmaker.plans.compile import compile_plan
 from matchmaker.plans.explain import Explanation, explain
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.rules import SHIPPED, shipped_rule_set
+from matchmaker.rules.modes import shipped_rule_set
 from tests.matchmaker.plans.written import (
     ALL_SKILLS,
     HUNT,
@@ -55,7 +55,7 @@ def test_the_example_is_told_rule_by_rule() -> None:
     assert not explained.kernel
 
 
-@pytest.mark.parametrize("mode", SHIPPED)
+@pytest.mark.parametrize("mode", shipped_cards())
 def test_the_kernel_takes_what_ships(mode: str) -> None:
     explained = explain(compile_plan(shipped_rule_set(mode)))
     assert explained.kernel
@@ -128,7 +128,6 @@ def test_a_sort_by_text_is_told_as_far_as_it_goes() -> None:
 
 
 def test_an_explanation_is_a_document() -> None:
-    shipped = resources.files("matchmaker.rules.flexmatch").joinpath("rule_sets/teams_of_five.json")
-    document = explain(compile_plan(read_rule_set(shipped.read_text()))).as_document()
+    document = explain(compile_plan(shipped_rule_set("teams_of_five"))).as_document()
     assert json.loads(json.dumps(document))["rules"][0]["name"] == "LikeSkill"
     assert set(document) >= {"levels", "rules", "teams", "lists", "not_indexed", "searched", "kernel"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matchmaker.rules.attributes import MAX_STORED_CHARS, Attributes
 from matchmaker.rules.flexmatch.document import DocumentError, Mistake
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.rules import shipped_rule_set
+from matchmaker.rules.modes import shipped_rule_set
 from tests.matchmaker.director.test_rule_set_queue import HUNT
 
 ATTRIBUTES = Attributes(read_rule_set(HUNT.read_text()))

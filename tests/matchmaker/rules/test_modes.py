@@ -9,25 +9,24 @@ from typing import Any
 
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from launchday.settings import Settings, environment
 from matchmaker.errors import RuleSetsError
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.modes import SearchRules, load_modes, make_mode
-from matchmaker.rules.rules import Rules, shipped_rule_set
+from matchmaker.rules.rules import Rules
 from tests.matchmaker.director.test_rule_set_queue import HUNT
 from tests.matchmaker.rules.flexmatch.examples import rule_set
 
 
 def of(rules: dict[str, Any]) -> Rules | SearchRules:
-    return make_mode("own", "own", read_rule_set(json.dumps(rules)), Settings(fleet_key="")).rules
+    card = shipped_cards()["battle_royale"]
+    return make_mode("own", card, read_rule_set(json.dumps(rules)), Settings(fleet_key="")).rules
 
 
-def test_without_own_rule_sets_the_two_that_ship_are_the_modes() -> None:
+def test_without_own_rule_sets_those_that_ship_are_the_modes_and_the_fast_kernel_has_them() -> None:
     modes = load_modes(Settings())
-    assert {name: type(mode.rules) for name, mode in modes.items()} == {
-        "battle_royale": Rules,
-        "teams_of_five": Rules,
-    }
+    assert {name: type(mode.rules) for name, mode in modes.items()} == dict.fromkeys(shipped_cards(), Rules)
 
 
 def test_an_own_rule_set_makes_a_mode_and_one_of_a_shipped_name_replaces_it(tmp_path: Path) -> None:
@@ -39,7 +38,7 @@ def test_an_own_rule_set_makes_a_mode_and_one_of_a_shipped_name_replaces_it(tmp_
         )
     )
     modes = load_modes(Settings(rule_sets=f"hunt:teams_of_five={HUNT}, teams_of_five={fives}"))
-    assert list(modes) == ["battle_royale", "teams_of_five", "hunt"]
+    assert list(modes) == [*shipped_cards(), "hunt"]
     hunt, replaced = modes["hunt"].rules, modes["teams_of_five"].rules
     assert isinstance(hunt, SearchRules)
     assert (hunt.mode, hunt.game_mode, hunt.teams, hunt.team_size) == ("hunt", "teams_of_five", 2, 3)
@@ -78,19 +77,16 @@ def test_the_fast_kernel_has_the_rule_sets_that_it_has_numbers_for(rules: dict[s
     assert isinstance(of(rules), Rules if fast else SearchRules)
 
 
-def test_the_shipped_rule_sets_are_fast() -> None:
-    for name in ("battle_royale", "teams_of_five"):
-        assert isinstance(make_mode(name, name, shipped_rule_set(name), Settings()).rules, Rules)
-
-
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
         ("hunt", "'hunt' is not like hunt=hunt.json"),
         ("Hunt=x.json", "is not like"),
-        ("hunt=/nowhere/hunt.json", "#: cannot be read"),
-        ("hunt={folder}/broken.json", "#/teams/0: needs maxPlayers"),
-        ("hunt={folder}/text.json", "#: is not JSON"),
+        ("hunt=/nowhere/hunt.json", "'hunt' is no mode; there are battle_royale, "),
+        ("hunt:team_of_five=/nowhere/hunt.json", "did you mean teams_of_five?: write hunt:MODE="),
+        ("hunt:teams_of_five=/nowhere/hunt.json", "#: cannot be read"),
+        ("hunt:teams_of_five={folder}/broken.json", "#/teams/0: needs maxPlayers"),
+        ("hunt:teams_of_five={folder}/text.json", "#: is not JSON"),
     ],
 )
 def test_rule_sets_that_cannot_be_used_are_refused_with_their_pointer(
@@ -106,7 +102,7 @@ def test_rule_sets_that_cannot_be_used_are_refused_with_their_pointer(
 
 @pytest.mark.parametrize("module", ["matchmaker", "matchmaker.director"])
 def test_a_service_says_in_one_line_why_it_cannot_use_a_rule_set(tmp_path: Path, module: str) -> None:
-    settings = Settings(state_dir=tmp_path, rule_sets="hunt=/nowhere/hunt.json")
+    settings = Settings(state_dir=tmp_path, rule_sets="hunt:teams_of_five=/nowhere/hunt.json")
     ended = subprocess.run(
         [sys.executable, "-m", module],
         env={**os.environ, **environment(settings)},

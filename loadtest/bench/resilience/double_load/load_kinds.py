@@ -15,7 +15,6 @@ import asyncpg
 
 from launchday.identity import signer_of
 from loadtest.bench.resilience.double_load.pinned_service import Pinned
-from matchmaker.rules.rules import BATTLE_ROYALE
 from meta_service.client import MetaClient, Session
 from meta_service.store import catalogue
 from meta_service.store.catalogue import Item
@@ -83,7 +82,7 @@ def ticket_requests(running: Pinned) -> dict[str, MakeRequests]:
             message(
                 "POST /v1/tickets",
                 {
-                    "mode": BATTLE_ROYALE,
+                    "mode": "battle_royale",
                     "latencies_ms": REGION_MS,
                     "platform": "pc",
                     "cross_play": True,

@@ -17,7 +17,8 @@ from loadtest.bench import cli
 from loadtest.bench.matchmaker.baseline_matchers import first_come_first_served, nearest_in_skill
 from loadtest.bench.matchmaker.matching import BETA, NOW, make_pool, win_probability
 from matchmaker.matching.arrays import UNMATCHED, FormedMatches, limits_of, make_tickets
-from matchmaker.rules.rules import TEAMS_OF_FIVE, rules_of, shipped_rule_set
+from matchmaker.rules.modes import shipped_rule_set
+from matchmaker.rules.rules import rules_of
 
 pytestmark = pytest.mark.timeout(300)  # where no kernel has been compiled yet, they all are
 
@@ -33,7 +34,7 @@ def printed(*arguments: str) -> dict[str, Any]:
 def test_matching_shows_what_quality_costs_and_gains() -> None:
     found = printed("matching", "--tickets", "2000")
     assert found["tickets"] == 2000
-    fives = found["rule_sets"][TEAMS_OF_FIVE]
+    fives = found["rule_sets"]["teams_of_five"]
     simple = fives["baselines"]["first_come_first_served"]
     assert fives["skill_spread"]["p50"] < simple["skill_spread"]["p50"]
     assert fives["win_probability_error"]["p50"] < simple["win_probability_error"]["p50"]
@@ -43,7 +44,7 @@ def test_matching_shows_what_quality_costs_and_gains() -> None:
 
 
 def test_the_matchers_beside_ours_keep_regions_platforms_parties_and_teams() -> None:
-    rules = rules_of(shipped_rule_set(TEAMS_OF_FIVE), 250.0, 60.0)
+    rules = rules_of(shipped_rule_set("teams_of_five"), 250.0, 60.0)
     pool, _ = make_pool(600, 3)
     assert pool.size is not None
     assert pool.platform is not None

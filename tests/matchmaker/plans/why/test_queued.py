@@ -16,7 +16,7 @@ from matchmaker.plans.why.walk import ANYTHING, check, compose, critical, gather
 from matchmaker.rules.flexmatch.evaluate import ALL_HOLD
 from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
-from matchmaker.rules.rules import BATTLE_ROYALE, TEAMS_OF_FIVE, load_rules
+from matchmaker.rules.modes import load_rules
 from tests.matchmaker.rules.flexmatch.examples import rule_set
 
 
@@ -25,17 +25,17 @@ def queued(name: str, skill: float, start_s: float, **latency_ms: float) -> Flex
 
 
 def test_the_kernels_numbers_are_told_as_rules() -> None:
-    fives = load_rules(Settings())[TEAMS_OF_FIVE]
+    fives = load_rules(Settings())["teams_of_five"]
     rules = rule_set_of(fives)
     assert rules.max_players == fives.players == 10
     assert [rule.type for rule in rules.rules] == ["latency", "batchDistance", "distance"]
     assert rules.rules[1].limit("maxDistance") == fives.skill[0][1]
-    royale = load_rules(Settings())[BATTLE_ROYALE]
+    royale = load_rules(Settings())["battle_royale"]
     assert rule_set_of(royale).max_players == royale.players
 
 
 def test_a_ticket_of_the_fast_kernels_queue_is_told_who_is_too_far() -> None:
-    fives = load_rules(Settings())[TEAMS_OF_FIVE]
+    fives = load_rules(Settings())["teams_of_five"]
     most = fives.skill[0][1]
     tickets = [queued(f"t{n}", 1000.0, 0.0, eu=20.0) for n in range(9)]
     tickets.append(queued("far", 1000.0 + most + 7, 0.0, eu=20.0))

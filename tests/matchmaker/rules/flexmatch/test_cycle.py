@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.cards import shipped_cards
 from matchmaker.rules.flexmatch.evaluate import first_broken, set_limits
-from matchmaker.rules.flexmatch.reading import read_rule_set
 from matchmaker.rules.flexmatch.search import search
+from matchmaker.rules.modes import shipped_rule_set
 from tests.matchmaker.rules.flexmatch.examples import play, rule_set, ticket, together
 from tests.matchmaker.rules.flexmatch.naive import NaiveRules, Seating
 
@@ -174,13 +174,11 @@ def test_no_party_is_split_no_ticket_is_used_twice_and_the_order_of_input_is_irr
 
 
 def test_the_shipped_rule_sets_are_right_and_form_matches() -> None:
-    folder = resources.files("matchmaker.rules.flexmatch").joinpath("rule_sets")
-    shipped = {
-        file.name: read_rule_set(file.read_text()) for file in folder.iterdir() if file.name.endswith(".json")
-    }
+    shipped = {name: shipped_rule_set(name) for name in shipped_cards()}
     assert {name: rules.max_players for name, rules in shipped.items()} == {
-        "battle_royale.json": 100,
-        "teams_of_five.json": 10,
+        "battle_royale": 100,
+        "capture_the_flag": 16,
+        "teams_of_five": 10,
     }
 
 
