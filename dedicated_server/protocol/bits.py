@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 
 from dedicated_server.native import plain
-from dedicated_server.native.compilation import INNER, STAGE, Bytes, Words, int64, njit
+from dedicated_server.native.compilation import INLINE, INNER, STAGE, Bytes, Words, int64, njit
 
 _ONE = np.uint64(1)
 _63 = np.uint64(63)
@@ -101,6 +101,13 @@ def bit_length(value: int | np.uint64) -> int:
     """Bits that a non-negative int64, or a uint64, needs; 0 for 0."""
     length: int = 64 - leading_zeros(np.uint64(value))
     return length
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def nearest(known: int, low: int, bits: int) -> int:
+    """The number nearest to ``known`` whose low ``bits`` are ``low``: serial arithmetic (RFC 1982)."""
+    half = int64(1) << int64(bits - 1)
+    return known + ((low - known + half) & (2 * half - 1)) - half
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -21,7 +21,10 @@ from nacl._sodium import ffi, lib
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.native import sodium_library
 
-VERSION = b"LDWIRE01"
+# The wire's major version: a client and a server of two majors do not talk. A token is sealed for one of
+# them, and begins with it. What may be added without a new one stands in `layout`.
+MAJOR = 2
+VERSION = b"LDWIRE%02d" % MAJOR
 KEY_BYTES = 32
 NONCE_BYTES = 24
 TAG_BYTES = 16

@@ -26,13 +26,19 @@ HEADER_BYTES = SEQUENCE_AT + SEQUENCE_BYTES
 SALT_BYTES = 24  # 16 bytes of the server's own, then a counter of challenges
 MAC_BYTES = 16
 
-# request: kind, the token's request part
-REQUEST_BYTES = 1 + connect_token.REQUEST_PART_BYTES
-# challenge: kind, salt, server time in ms, the server's own MAC (the cookie), MAC under the token's down key
+# How long each end's tables are, as `layout` has it: room for tables to come, zero until then.
+CLIENT_LENGTHS_BYTES = 8
+SERVER_LENGTHS_BYTES = 16
+ENTITY_LAYOUT_BYTES = 32
+SERVER_LAYOUT_BYTES = SERVER_LENGTHS_BYTES + ENTITY_LAYOUT_BYTES
+# request: kind, the token's request part, the client's lengths
+REQUEST_BYTES = 1 + connect_token.REQUEST_PART_BYTES + CLIENT_LENGTHS_BYTES
+# challenge: kind, salt, server time in ms, the server's own MAC (the cookie), the server's layout, MAC under
+# the token's down key; smaller than a request, so that it amplifies nothing
 COOKIE_BYTES = SALT_BYTES + 8 + MAC_BYTES
-CHALLENGE_BYTES = 1 + COOKIE_BYTES + MAC_BYTES
-# response: kind, the token's request part, salt, server time, cookie MAC, MAC under the token's up key
-RESPONSE_BYTES = 1 + connect_token.REQUEST_PART_BYTES + COOKIE_BYTES + MAC_BYTES
+CHALLENGE_BYTES = 1 + COOKIE_BYTES + SERVER_LAYOUT_BYTES + MAC_BYTES
+# response: what the request has behind its kind, salt, server time, cookie MAC, MAC under the token's up key
+RESPONSE_BYTES = REQUEST_BYTES + COOKIE_BYTES + MAC_BYTES
 # refusal: kind, reason, server time in ms, MAC under the token's down key
 REFUSAL_TIME_AT = 2
 REFUSAL_BYTES = REFUSAL_TIME_AT + 8 + MAC_BYTES
@@ -61,8 +67,8 @@ VACANT, CONNECTED, TIMED_OUT, LEFT = range(4)
 DROP_REASONS = (
     "length",
     "kind",
-    "handshake_rate",
     "version",
+    "handshake_rate",
     "expired",
     "challenge_expired",
     "cookie_forged",
@@ -85,8 +91,8 @@ DROP_REASONS = (
 (
     DROP_LENGTH,
     DROP_KIND,
-    DROP_HANDSHAKE_RATE,
     DROP_VERSION,
+    DROP_HANDSHAKE_RATE,
     DROP_EXPIRED,
     DROP_CHALLENGE_EXPIRED,
     DROP_COOKIE_FORGED,
@@ -182,3 +188,11 @@ CLIENT_DROP_REASONS = (
     CLIENT_DROP_BASELINE,
     CLIENT_DROP_REFUSAL_FORGED,
 ) = range(len(CLIENT_DROP_REASONS))
+
+
+def request_of(request_part: bytes, lengths: bytes = bytes(CLIENT_LENGTHS_BYTES)) -> bytes:
+    """The request that a token's request part makes.
+
+    ``lengths``: of the client's tables as `layout` has them, where a session is to follow.
+    """
+    return bytes([REQUEST]) + request_part + lengths

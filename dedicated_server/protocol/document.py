@@ -6,6 +6,7 @@ differ from the code.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,17 +16,19 @@ import numpy as np
 
 from dedicated_server.cards import shipped_cards
 from dedicated_server.native.mmsg import sockaddr
-from dedicated_server.protocol import connect_token, datagrams, entities, fields
+from dedicated_server.protocol import connect_token, datagrams, entities, fields, layout, reliable_kinds
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.protocol.delta import encode_delta, tight_bits
-from dedicated_server.protocol.fields import HISTORY_TICKS, Field
+from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.server.wire import ServerWire
+from dedicated_server.protocol.tables import Table, length_of
 from launchday import startup
 
 DOCUMENT = Path(__file__).parent / "PROTOCOL.md"
+VECTORS = Path(__file__).parent / "vectors.json"
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 FLEET_KEY = bytes(range(32))
@@ -36,8 +39,9 @@ NOW_S = 1_800_000_000.0
 
 
 def main() -> None:
-    """Rewrite the generated sections in place."""
+    """Rewrite the generated sections in place, and the file of vectors."""
     DOCUMENT.write_text(render(DOCUMENT.read_text()))
+    VECTORS.write_text(vectors_json())
 
 
 def render(text: str) -> str:
@@ -51,16 +55,57 @@ def sections() -> dict[str, str]:
     return {
         "entity-fields": _field_table(entities.ENTITY_FIELDS),
         "match-fields": _field_table(fields.MATCH_FIELDS),
+        "score-fields": _field_table(fields.SCORE_FIELDS),
+        "objective-fields": _field_table(fields.OBJECTIVE_FIELDS),
+        "vitals-fields": _field_table(fields.VITALS_FIELDS),
+        "hint-fields": _field_table(fields.HINT_FIELDS),
         "snapshot-fields": _field_table(fields.SNAPSHOT_FIELDS),
-        "reliable-head-fields": _field_table(fields.RELIABLE_HEAD_FIELDS),
-        "reliable-fields": _field_table(fields.RELIABLE_FIELDS),
+        "reliable-head-fields": _field_table(reliable_kinds.RELIABLE_HEAD_FIELDS),
+        "reliable-fields": _table(
+            ("kind", "to", "field", "bits", "zero bits are", "meaning"),
+            (
+                (f"{kind.number} {kind.name}", kind.to, field.name, field.bits, field.least, field.meaning)
+                for kind in reliable_kinds.RELIABLE_KINDS
+                for field in kind.table
+            ),
+        ),
+        "lengths": _table(
+            ("who", "byte", "table", "bits here"),
+            (
+                (who, place, name, length_of(table))
+                for who, tables in (("client", layout.CLIENT_TABLES), ("server", layout.SERVER_TABLES))
+                for place, (name, table) in enumerate(tables.items())
+            ),
+        ),
         "client-fields": _field_table(fields.CLIENT_MESSAGE_FIELDS),
         "input-fields": _field_table(fields.INPUT_FIELDS),
         "modes": _table(
-            ("mode", "full speed", "map: a square around its centre, half its side"),
+            ("mode", "full speed", "map: half its side", "boxes", "respawn", "health is shown to"),
             (
-                (card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m")
+                (
+                    card.name,
+                    f"{card.speed_m_per_s:g} m/s",
+                    f"{card.map_half_m:g} m",
+                    len(card.boxes),
+                    f"{card.respawn_s:g} s",
+                    card.shows.health,
+                )
                 for card in shipped_cards().values()
+            ),
+        ),
+        "weapons": _table(
+            ("mode", "weapon", "name", "damage", "interval", "range"),
+            (
+                (
+                    card.name,
+                    place,
+                    weapon.name,
+                    f"{weapon.damage_points:g} points",
+                    f"{weapon.interval_ticks} inputs",
+                    f"{weapon.range_m:g} m",
+                )
+                for card in shipped_cards().values()
+                for place, weapon in enumerate(card.weapons)
             ),
         ),
         "sizes": _table(("what", "value"), _sizes()),
@@ -74,6 +119,11 @@ def sections() -> dict[str, str]:
             ("vector", "bytes"), ((name, f"`{data.hex()}`") for name, data in vectors().items())
         ),
     }
+
+
+def vectors_json() -> str:
+    """The file of test vectors: each by name, in hexadecimal."""
+    return json.dumps({name: data.hex() for name, data in vectors().items()}, indent=1) + "\n"
 
 
 def vectors() -> dict[str, bytes]:
@@ -99,7 +149,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
     )  # fmt: skip
     wire = ServerWire(
         fleet_key=FLEET_KEY, match_id=MATCH_ID, player_ids=[1000, 1001, 1002], host="203.0.113.7", port=7001,
-        secret=SECRET,
+        secret=SECRET, teams=[4, 4, 5], names=["Ada", "Zoë"],
     )  # fmt: skip
     clients = ClientSessions(1, 3)
     clients.add(token)
@@ -124,7 +174,14 @@ def _exchange(cipher: int) -> dict[str, bytes]:
         world += 5
         none = np.zeros(3, np.int32)
         wire.encode_batch(
-            tick, world, everybody, np.full(3, 3, np.int32), everybody, none, np.zeros(6, np.int32), none
+            tick,
+            world,
+            everybody,
+            np.full(3, 3, np.int32),
+            everybody,
+            none,
+            np.zeros(fields.MATCH_COLUMNS, np.int32),
+            none,
         )
         wire.seal_batch(NOW_S + tick / 60)
         length = int(wire.out_len[0])
@@ -169,8 +226,12 @@ def _modes() -> list[tuple[str, str, str]]:
     return [(card.name, f"{card.speed_m_per_s:g} m/s", f"{card.map_half_m:g} m") for card in cards]
 
 
-def _field_table(table: tuple[Field, ...]) -> str:
-    return _table(("field", "bits", "meaning"), table)
+def _field_table(table: Table) -> str:
+    """A table with the values of zero bits where there is one that they do not stand for 0 in."""
+    if any(field.least for field in table):
+        rows = ((field.name, field.bits, field.least, field.meaning) for field in table)
+        return _table(("field", "bits", "zero bits are", "meaning"), rows)
+    return _table(("field", "bits", "meaning"), ((each.name, each.bits, each.meaning) for each in table))
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

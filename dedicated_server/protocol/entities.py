@@ -20,11 +20,9 @@ from dedicated_server.protocol.fields import (
     POSITION_MASK,
     POSITION_UNITS_PER_M,
     WORLD_HALF_M,
-    Field,
-    positions,
     quantise_position,
-    widths,
 )
+from dedicated_server.protocol.tables import Field, positions, widths
 
 Record: TypeAlias = tuple[int, ...]  # RECORD_WORDS numbers of 64 bits
 

@@ -1,65 +1,53 @@
 """What a client says: snapshots seen, reliable messages received, and inputs the server may not have.
 
-Layout, bit-packed (table CLIENT_MESSAGE_FIELDS), then ``input_count`` inputs, newest first. The newest is
+Layout, bit-packed: the table CLIENT_MESSAGE_FIELDS, then ``input_count`` inputs, newest first. The newest is
 written whole; each older one as bit 1 when it repeats the next newer (and was shown one tick less), else
 bit 0 and whole.
+
+Client ticks have 16 bits on the wire, server ticks 24. Who reads them takes the number nearest to the newest
+that they know (`bits.nearest`), so neither comes to an end: a client may begin at any tick, and pass 2³².
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words, int64, njit
-from dedicated_server.protocol.bits import append, take_int
+from dedicated_server.protocol.bits import append, nearest, take_int
 from dedicated_server.protocol.fields import (
     CLIENT_MESSAGE_FIELDS,
+    CLIENT_TICK_BITS,
     INPUT_FIELDS,
     MAX_TICK,
     MESSAGE_INPUTS,
     MESSAGE_LEAVE,
-    positions,
-    widths,
+    TICK_BITS,
 )
+from dedicated_server.protocol.tables import columns, leasts, length_of, positions, read_fields, widths
 
-# Columns of the rings in which both ends keep inputs.
+# What read_head fills, and what an inputs message begins with.
+HEAD_MESSAGE, HEAD_ACK_TICK, HEAD_ACK_BITS, HEAD_RELIABLE_ACK, HEAD_INPUT_TICK, HEAD_INPUT_COUNT = columns(
+    CLIENT_MESSAGE_FIELDS, "message ack_tick ack_bits reliable_ack input_tick input_count"
+)
+HEAD_WIDTHS, HEAD_LEASTS = widths(CLIENT_MESSAGE_FIELDS), leasts(CLIENT_MESSAGE_FIELDS)
+HEAD_BITS = length_of(CLIENT_MESSAGE_FIELDS)
+MESSAGE_BITS = HEAD_WIDTHS[HEAD_MESSAGE]
+
+# Columns of the rings in which both ends keep inputs: the client tick, then the table's fields. In place of
+# the lag stands the server tick that it says.
 INPUT_TICK = 0  # client tick of the input in this row; 0: none
-INPUT_MOVE_X = 1  # eastward, −127…127: part of full speed
-INPUT_MOVE_Y = 2  # northward
-INPUT_YAW = 3  # 65,536 to the turn
-INPUT_BUTTONS = 4  # BUTTON_… bits
-INPUT_VIEW_TICK = 5  # server tick that the player was shown
-INPUT_COLUMNS = 6
+INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TICK = (
+    1 + column for column in columns(INPUT_FIELDS, "move_x move_y yaw buttons view_lag")
+)
+INPUT_COLUMNS = 1 + len(INPUT_FIELDS)
 
 INPUT_RING = 32  # client ticks kept
 MAX_INPUTS = 16  # inputs repeated in one datagram
+MAX_CLIENT_TICK = MAX_TICK - INPUT_RING  # of a session; its first 16 bits may be any
 
-MESSAGE_BITS, ACK_TICK_BITS, ACK_BITS_BITS, RELIABLE_ACK_BITS, INPUT_TICK_BITS, INPUT_COUNT_BITS = widths(
-    CLIENT_MESSAGE_FIELDS
-)
-_, ACK_TICK_AT, ACK_BITS_AT, RELIABLE_ACK_AT, INPUT_TICK_AT, INPUT_COUNT_AT = positions(CLIENT_MESSAGE_FIELDS)
-HEAD_BITS = sum(widths(CLIENT_MESSAGE_FIELDS))
-INPUT_BITS = sum(widths(INPUT_FIELDS))
-_, MOVE_Y_AT, YAW_AT, BUTTONS_AT, VIEW_LAG_AT = positions(INPUT_FIELDS)
-MOVE_X_MASK, MOVE_Y_MASK, YAW_MASK, BUTTONS_MASK, MAX_VIEW_LAG = (
-    (1 << bits) - 1 for bits in widths(INPUT_FIELDS)
-)
-
-# What read_head fills.
-HEAD_MESSAGE, HEAD_ACK_TICK, HEAD_ACK_BITS, HEAD_RELIABLE_ACK, HEAD_INPUT_TICK, HEAD_INPUT_COUNT = range(6)
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def write_head(
-    words: Words, ack_tick: int, ack_bits: int, reliable_ack: int, input_tick: int, input_count: int
-) -> int:
-    """Begin an inputs message in cleared words; returns the bit position behind the head."""
-    words[0] = np.uint64(0)
-    position = append(words, 0, MESSAGE_INPUTS, MESSAGE_BITS)
-    position = append(words, position, ack_tick, ACK_TICK_BITS)
-    position = append(words, position, ack_bits, ACK_BITS_BITS)
-    position = append(words, position, reliable_ack, RELIABLE_ACK_BITS)
-    position = append(words, position, input_tick, INPUT_TICK_BITS)
-    return append(words, position, input_count, INPUT_COUNT_BITS)
+INPUT_WIDTHS, INPUT_LEASTS, INPUT_AT = widths(INPUT_FIELDS), leasts(INPUT_FIELDS), positions(INPUT_FIELDS)
+INPUT_BITS = length_of(INPUT_FIELDS)
+_VIEW_LAG = INPUT_VIEW_TICK - 1
+_ONE_LAG = 1 << INPUT_AT[_VIEW_LAG]
+_MAX_LAG = (1 << INPUT_WIDTHS[_VIEW_LAG]) - 1
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -69,18 +57,10 @@ def write_inputs(
     """Append inputs ``input_tick`` down from a ring of them; returns the bit position behind."""
     newer = int64(-1)
     for back in range(input_count):
-        row = ring[(input_tick - back) % INPUT_RING]
-        view = int64(row[INPUT_VIEW_TICK])
-        lag = max(0, min(ack_tick - view, MAX_VIEW_LAG))
-        code = (
-            int64(row[INPUT_MOVE_X] & MOVE_X_MASK)
-            | (int64(row[INPUT_MOVE_Y] & MOVE_Y_MASK) << MOVE_Y_AT)
-            | (int64(row[INPUT_YAW] & YAW_MASK) << YAW_AT)
-            | (int64(row[INPUT_BUTTONS] & BUTTONS_MASK) << BUTTONS_AT)
-            | (lag << VIEW_LAG_AT)
-        )
+        code = _pack(ring[(input_tick - back) % INPUT_RING], ack_tick)
         if back > 0:
-            repeats = code == newer + (int64(1) << VIEW_LAG_AT)
+            longest = (newer >> INPUT_AT[_VIEW_LAG]) & _MAX_LAG == _MAX_LAG
+            repeats = not longest and code == newer + _ONE_LAG
             position = append(words, position, int64(repeats), 1)
             if repeats:
                 newer = code
@@ -90,30 +70,60 @@ def write_inputs(
     return position
 
 
+@njit(cache=True, nogil=True, **INNER)
+def _pack(row: Ints, ack_tick: int) -> int:
+    code = int64(0)
+    for place in range(len(INPUT_WIDTHS)):
+        value = int64(row[1 + place])
+        if place == _VIEW_LAG:
+            value = ack_tick - value
+        most = (int64(1) << int64(INPUT_WIDTHS[place])) - 1
+        code |= max(int64(0), min(value - INPUT_LEASTS[place], most)) << int64(INPUT_AT[place])
+    return code
+
+
 @njit(cache=True, nogil=True, **STAGE)
-def read_head(words: Words, bits: int, head: Longs) -> int:
-    """Read a message's head into int64[6]; returns the position behind it, or −1 when malformed."""
+def read_head(words: Words, bits: int, head_bits: int, head: Longs) -> int:
+    """Read a message's head into int64[6]; returns the position behind it, or −1 when malformed.
+
+    ``bits``: of the message; ``head_bits``: of the table as this client has it. The ticks are still low bits.
+    """
     if bits < MESSAGE_BITS:
         return -1
     head[HEAD_MESSAGE] = take_int(words, 0, MESSAGE_BITS)
     if head[HEAD_MESSAGE] == MESSAGE_LEAVE:
         return MESSAGE_BITS
-    if head[HEAD_MESSAGE] != MESSAGE_INPUTS or bits < HEAD_BITS:
+    position = read_fields(words, 0, bits, head_bits, HEAD_WIDTHS, HEAD_LEASTS, head)
+    if position > bits or head[HEAD_MESSAGE] != MESSAGE_INPUTS or head[HEAD_INPUT_COUNT] > MAX_INPUTS:
         return -1
-    head[HEAD_ACK_TICK] = take_int(words, ACK_TICK_AT, ACK_TICK_BITS)
-    head[HEAD_ACK_BITS] = take_int(words, ACK_BITS_AT, ACK_BITS_BITS)
-    head[HEAD_RELIABLE_ACK] = take_int(words, RELIABLE_ACK_AT, RELIABLE_ACK_BITS)
-    head[HEAD_INPUT_TICK] = take_int(words, INPUT_TICK_AT, INPUT_TICK_BITS)
-    head[HEAD_INPUT_COUNT] = take_int(words, INPUT_COUNT_AT, INPUT_COUNT_BITS)
-    count = head[HEAD_INPUT_COUNT]
-    if count > MAX_INPUTS or count > head[HEAD_INPUT_TICK] or head[HEAD_ACK_TICK] > MAX_TICK:
-        return -1
-    return HEAD_BITS
+    return position
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def inputs_end(words: Words, position: int, bits: int, count: int) -> int:
-    """Where the inputs end, or −1: they run over the end, or the padding is not zero bits to a whole byte."""
+def widen_ticks(head: Longs, sent_newest_tick: int, input_newest: int) -> bool:
+    """Make whole ticks of a head's low bits, by the newest snapshot sent and the newest input received.
+
+    Returns whether inputs may have these client ticks: all of them 1 and later, and none beyond what a
+    session can count.
+    """
+    if head[HEAD_ACK_TICK] != 0:
+        head[HEAD_ACK_TICK] = nearest(sent_newest_tick, head[HEAD_ACK_TICK], TICK_BITS)
+    if head[HEAD_INPUT_COUNT] == 0:
+        head[HEAD_INPUT_TICK] = input_newest
+        return True
+    if input_newest > 0:
+        head[HEAD_INPUT_TICK] = nearest(input_newest, head[HEAD_INPUT_TICK], CLIENT_TICK_BITS)
+    elif head[HEAD_INPUT_TICK] < head[HEAD_INPUT_COUNT]:  # begins just behind a multiple of 2^16
+        head[HEAD_INPUT_TICK] += int64(1) << int64(CLIENT_TICK_BITS)
+    return bool(head[HEAD_INPUT_COUNT] <= head[HEAD_INPUT_TICK] <= MAX_CLIENT_TICK)
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def inputs_end(words: Words, position: int, bits: int, count: int, input_bits: int) -> int:
+    """Where the inputs end, or −1: they run over the end, or the padding is not zero bits to a whole byte.
+
+    ``input_bits``: of an input as this client has it.
+    """
     for back in range(count):
         if back > 0:
             if position >= bits:
@@ -122,7 +132,7 @@ def inputs_end(words: Words, position: int, bits: int, count: int) -> int:
             position += 1
             if repeats == 1:
                 continue
-        position += INPUT_BITS
+        position += input_bits
         if position > bits:
             return -1
     padding = bits - position
@@ -132,34 +142,35 @@ def inputs_end(words: Words, position: int, bits: int, count: int) -> int:
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def read_inputs(words: Words, position: int, ring: Ints, head: Longs) -> None:
+def read_inputs(words: Words, position: int, ring: Ints, head: Longs, input_bits: int) -> None:
     """Put inputs that are new into the ring, at client tick % INPUT_RING; `inputs_end` has been asked before.
 
     A tick's input never changes once it is in: the first to come wins.
     """
     code = int64(0)
-    ack_tick = head[HEAD_ACK_TICK]
+    known_bits = min(input_bits, INPUT_BITS)
     for back in range(head[HEAD_INPUT_COUNT]):
         repeats = int64(0)
         if back > 0:
             repeats = take_int(words, position, 1)
             position += 1
         if repeats == 1:
-            code += int64(1) << VIEW_LAG_AT
+            code += _ONE_LAG
         else:
-            code = take_int(words, position, INPUT_BITS)
-            position += INPUT_BITS
+            code = take_int(words, position, known_bits) if known_bits > 0 else int64(0)
+            position += input_bits
         tick = head[HEAD_INPUT_TICK] - back
         row = ring[tick % INPUT_RING]
         if row[INPUT_TICK] < tick:
             row[INPUT_TICK] = tick
-            row[INPUT_MOVE_X] = _signed_byte(code & MOVE_X_MASK)
-            row[INPUT_MOVE_Y] = _signed_byte((code >> MOVE_Y_AT) & MOVE_Y_MASK)
-            row[INPUT_YAW] = (code >> YAW_AT) & YAW_MASK
-            row[INPUT_BUTTONS] = (code >> BUTTONS_AT) & BUTTONS_MASK
-            row[INPUT_VIEW_TICK] = max(ack_tick - min(code >> VIEW_LAG_AT, MAX_VIEW_LAG), 0)
+            _unpack(code, row, head[HEAD_ACK_TICK])
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _signed_byte(value: int) -> int:
-    return value - ((value & 0x80) << 1)
+def _unpack(code: int, row: Ints, ack_tick: int) -> None:
+    for place in range(len(INPUT_WIDTHS)):
+        value = (code >> int64(INPUT_AT[place])) & ((int64(1) << int64(INPUT_WIDTHS[place])) - 1)
+        value += INPUT_LEASTS[place]
+        if place == _VIEW_LAG:
+            value = max(ack_tick - value, 0)
+        row[1 + place] = value

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.native.compilation import INNER, STAGE
+from dedicated_server.cards.kinds import KIND_FLAG
+from dedicated_server.native.compilation import INNER, STAGE, int64
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
@@ -24,26 +25,45 @@ from dedicated_server.protocol.entities import (
     store_record,
 )
 from dedicated_server.protocol.fields import (
+    CLIENT_TICK_MASK,
+    HEALTH_NOT_SHOWN,
     MATCH_ALIVE,
     MATCH_COUNTDOWN,
+    MATCH_OBJECTIVES,
+    MATCH_OBJECTIVES_AT,
     MATCH_PHASE,
+    MATCH_SCORES,
+    MATCH_SCORES_AT,
     MATCH_ZONE_RADIUS,
     MATCH_ZONE_X,
     MATCH_ZONE_Y,
+    MAX_OBJECTIVES,
+    MAX_SCORES,
+    OBJECTIVE_CARRIER,
+    OBJECTIVE_COLUMNS,
+    OBJECTIVE_STATE,
+    OBJECTIVE_TEAM,
     POSITION_UNITS_PER_M,
+    SHOWN_TO_EVERYBODY,
+    quantise_position,
+)
+from dedicated_server.protocol.reliable_kinds import (
     RELIABLE_HIT,
     RELIABLE_KILL,
     RELIABLE_MATCH_OVER,
-    quantise_position,
 )
 from dedicated_server.protocol.server.reliable import queue_reliable
 from dedicated_server.protocol.server.state import INPUT_APPLIED, ServerState
+from dedicated_server.protocol.server.vitals import note_vitals
 from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.heading import TURN
 from dedicated_server.simulation.world import (
     ALIVE,
     APPLIED_INPUT,
-    CHANGED_TICK,
+    DEATH_ASSIST,
+    DEATH_COUNT,
+    DEATH_KILLER,
+    DEATH_VICTIM,
     FIRING,
     HEALTH_POINTS,
     HIT_ACTOR,
@@ -52,7 +72,11 @@ from dedicated_server.simulation.world import (
     HIT_POINTS,
     HIT_VICTIM,
     HURT_TICK,
-    KILLER,
+    NOBODY,
+    OBJECT_A,
+    OBJECT_B,
+    OBJECT_C,
+    OBJECT_KIND,
     TICK,
     WEAPON,
     X_M,
@@ -65,8 +89,6 @@ from dedicated_server.simulation.world import (
 
 RADIANS: Final = 2.0 * math.pi / TURN
 HURT_TICKS: Final = 12  # how long the flag shows: a fifth of a second, longer than any ring's period
-ZONE_KILLER: Final = 0xFFFF
-MAX_COUNTDOWN_TICKS: Final = 0xFFFF
 EVERYBODY: Final = -1
 
 
@@ -79,14 +101,18 @@ def replicate_world(
     phase: int,
     countdown_ticks: int,
 ) -> None:
-    """Fill ``records`` (int64[N, RECORD_WORDS]), ``match_state`` (int32[6]) and the wire's inputs applied.
+    """Fill ``records`` (int64[N, RECORD_WORDS]) and ``match_state`` (int32[MATCH_COLUMNS]).
 
-    Queue the tick's hits and kills.
+    Note the wire's inputs applied and vitals, and queue the tick's hits and kills.
     """
     status, tick = world.status, world.counters[TICK]
     radius = zone_radius_m(world)
+    identity = wire.identity[0]
+    shows_health = identity.shows_health == SHOWN_TO_EVERYBODY
+    shows_connection = identity.shows_connection == SHOWN_TO_EVERYBODY
+    identity.vitals_changed = 0
     alive = 0
-    for player in range(len(records)):
+    for player in range(status.shape[1]):
         east = world.body[X_M, player] - world.rules[ZONE_X_M]
         north = world.body[Y_M, player] - world.rules[ZONE_Y_M]
         flags = 0
@@ -99,13 +125,17 @@ def replicate_world(
             flags |= FLAG_OUTSIDE_ZONE
         if status[HURT_TICK, player] > 0 and tick - status[HURT_TICK, player] < HURT_TICKS:
             flags |= FLAG_HURT
-        if wire.status[player] == CONNECTED:
+        connected = wire.status[player] == CONNECTED
+        health = math.ceil(world.body[HEALTH_POINTS, player])
+        if not (shows_health and shows_connection):
+            note_vitals(wire, player, health, connected)
+        if connected or not shows_connection:
             flags |= FLAG_CONNECTED
         record = pack_player(
             world.body[X_M, player],
             world.body[Y_M, player],
             status[YAW, player] * RADIANS,
-            math.ceil(world.body[HEALTH_POINTS, player]),
+            health if shows_health else HEALTH_NOT_SHOWN,
             flags,
         )
         store_record(records[player], record)
@@ -115,8 +145,33 @@ def replicate_world(
     match_state[MATCH_ZONE_Y] = quantise_position(world.rules[ZONE_Y_M])
     match_state[MATCH_ZONE_RADIUS] = round(radius * POSITION_UNITS_PER_M)
     match_state[MATCH_ALIVE] = alive
-    match_state[MATCH_COUNTDOWN] = min(max(countdown_ticks, 0), MAX_COUNTDOWN_TICKS)
+    match_state[MATCH_COUNTDOWN] = countdown_ticks
+    _note_scores(world, match_state)
+    _note_flags(world, match_state)
     _queue_combat_events(world, wire, alive)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _note_scores(world: World, match_state: npt.NDArray[np.int32]) -> None:
+    fields, teams = world.scores.shape
+    match_state[MATCH_SCORES] = min(fields * teams, MAX_SCORES)
+    for place in range(match_state[MATCH_SCORES]):
+        match_state[MATCH_SCORES_AT + place] = world.scores[place // teams, place % teams]
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _note_flags(world: World, match_state: npt.NDArray[np.int32]) -> None:
+    """The match's flags, which are the first of its objects."""
+    status = world.object_status
+    flags = 0
+    for entity in range(min(status.shape[1], MAX_OBJECTIVES)):
+        if status[OBJECT_KIND, entity] == KIND_FLAG:
+            at = MATCH_OBJECTIVES_AT + OBJECTIVE_COLUMNS * flags
+            match_state[at + OBJECTIVE_STATE] = status[OBJECT_C, entity]
+            match_state[at + OBJECTIVE_CARRIER] = status[OBJECT_B, entity]
+            match_state[at + OBJECTIVE_TEAM] = status[OBJECT_A, entity]
+            flags += 1
+    match_state[MATCH_OBJECTIVES] = flags
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -125,16 +180,24 @@ def _queue_combat_events(world: World, wire: ServerState, alive: int) -> None:
 
     The wire repeats them until they are acknowledged.
     """
-    tick = world.counters[TICK]
     for hit in range(world.counters[HIT_COUNT]):
-        hit_bits = world.hits[HIT_VICTIM, hit] | (world.hits[HIT_POINTS, hit] << 16)
-        queue_reliable(wire, world.hits[HIT_ACTOR, hit], RELIABLE_HIT, hit_bits, world.hits[HIT_INPUT, hit])
-    for victim in range(world.body.shape[1]):
-        if not world.status[ALIVE, victim] and world.status[CHANGED_TICK, victim] == tick:
-            killer = world.status[KILLER, victim]
-            weapon = world.status[WEAPON, killer] if killer >= 0 else 0
-            pair = (killer if killer >= 0 else ZONE_KILLER) | (victim << 16)
-            queue_reliable(wire, EVERYBODY, RELIABLE_KILL, pair, weapon | (alive << 16))
+        hits = (
+            int64(world.hits[HIT_VICTIM, hit]),
+            int64(world.hits[HIT_POINTS, hit]),
+            int64(world.hits[HIT_INPUT, hit]) & CLIENT_TICK_MASK,
+        )
+        queue_reliable(wire, world.hits[HIT_ACTOR, hit], RELIABLE_HIT, hits)
+    for death in range(world.counters[DEATH_COUNT]):
+        killer = world.deaths[DEATH_KILLER, death]
+        weapon = world.status[WEAPON, killer] if killer != NOBODY else 0
+        kill = (
+            int64(killer),
+            int64(world.deaths[DEATH_VICTIM, death]),
+            int64(weapon),
+            int64(alive),
+            int64(world.deaths[DEATH_ASSIST, death]),
+        )
+        queue_reliable(wire, EVERYBODY, RELIABLE_KILL, kill)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -143,10 +206,5 @@ def queue_match_over(
 ) -> None:
     """Queue for every client its own placement and kills (int32[N] each), and the winner's entity."""
     for player in range(len(placements)):
-        queue_reliable(
-            wire,
-            player,
-            RELIABLE_MATCH_OVER,
-            placements[player] | (winner << 16),
-            kills[player],
-        )
+        result = (int64(placements[player]), int64(winner), int64(kills[player]))
+        queue_reliable(wire, player, RELIABLE_MATCH_OVER, result)

@@ -80,6 +80,7 @@ class RosterPlayer:
     player_id: int
     team: int
     entity: int
+    name: str = ""  # what others are shown; empty where it is not known
 
 
 @dataclass(frozen=True)

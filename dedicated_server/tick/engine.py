@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dedicated_server.modes import load_mode
 from dedicated_server.native.memory import Arena, StateHandle
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIME_OUT_S
-from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING
+from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING, SHOWN_TO
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.replication.replicate import queue_match_over
@@ -110,6 +110,10 @@ class Engine:
             fleet_key=fleet_key,
             match_id=config.match_id,
             player_ids=[player.player_id for player in roster],
+            teams=[player.team for player in roster],
+            names=[player.name for player in roster],
+            shows_health=SHOWN_TO[config.card.shows.health],
+            shows_connection=SHOWN_TO[config.card.shows.connection],
             host=host or transport.host,
             port=port or transport.port,
             secret=secret,

@@ -188,9 +188,9 @@ class PlayerSlots:
         self._reassign(entity, VACANT)
         return departed
 
-    def assign(self, entity: int, player_id: int) -> None:
+    def assign(self, entity: int, player_id: int, name: str = "") -> None:
         """Open a free slot to a player. Their life begins when they connect."""
-        self._reassign(entity, player_id)
+        self._reassign(entity, player_id, name)
         self._lost[entity] = self._match.started  # until they connect
         self._wire.state.per_slot[NEWCOMER, entity] = EXPECTED
 
@@ -199,10 +199,10 @@ class PlayerSlots:
         self._lost[entity] = False
         self._reassign(entity, VACANT)
 
-    def _reassign(self, entity: int, player_id: int) -> None:
+    def _reassign(self, entity: int, player_id: int, name: str = "") -> None:
         state, status = self._wire.state, self._match.world.status
         slots = state.slots
-        slots["player_id"][entity] = player_id
+        self._wire.set_player(entity, player_id, name)
         slots["token_issued_ms"][entity] = -1
         slots["challenge_counter"][entity] = -1
         slots["token_tag"][entity] = 0
@@ -219,5 +219,5 @@ class PlayerSlots:
         self._counts_before[:, entity] = status[COUNT_ROWS, entity]
         self._points_before[:, entity] = self._match.world.body[POINT_ROWS, entity]
         roster = list(self._match.roster)
-        roster[entity] = replace(roster[entity], player_id=player_id)
+        roster[entity] = replace(roster[entity], player_id=player_id, name=name)
         self._match.roster = tuple(roster)

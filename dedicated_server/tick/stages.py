@@ -21,7 +21,7 @@ from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, load_state, prefetch, prefetch_array
 from dedicated_server.protocol.datagrams import REPLAY_WINDOW
 from dedicated_server.protocol.entities import RECORD_WORDS
-from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_FIELDS
+from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_COLUMNS
 from dedicated_server.protocol.inputs import INPUT_RING
 from dedicated_server.protocol.server.receive import open_batch
 from dedicated_server.protocol.server.snapshot import encode_batch, prefetch_plain
@@ -63,7 +63,7 @@ class TickArrays(NamedTuple):
     interest: Interest
     hints: CombatHints
     records: npt.NDArray[np.int64]  # [N, RECORD_WORDS] the wire's form of each entity
-    match_state: npt.NDArray[np.int32]  # [6] and of the match
+    match_state: npt.NDArray[np.int32]  # [MATCH_COLUMNS] and of the match
     sent_bytes: npt.NDArray[np.int64]  # [N] to each client so far, headers included
     joined: npt.NDArray[np.bool_]  # [N] has been connected
     lost: npt.NDArray[np.bool_]  # [N] timed out and not back, or never came
@@ -87,7 +87,7 @@ def gather_arrays(
         interest=new_interest(teams, zeros),
         hints=new_combat_hints(players, zeros),
         records=zeros((players, RECORD_WORDS), dtype=np.int64),
-        match_state=zeros(len(MATCH_FIELDS), dtype=np.int32),
+        match_state=zeros(MATCH_COLUMNS, dtype=np.int32),
         sent_bytes=zeros(players, dtype=np.int64),
         joined=zeros(players, dtype=np.bool_),
         lost=zeros(players, dtype=np.bool_),

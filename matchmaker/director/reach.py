@@ -72,7 +72,7 @@ async def probe(address: str, port: int, token: bytes, timeout_s: float) -> bool
     """
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[Refusal | None] = loop.create_future()
-    request = bytes([datagrams.REQUEST]) + connect_token.read_public(token).request_part
+    request = datagrams.request_of(connect_token.read_public(token).request_part)
     try:
         transport, _ = await loop.create_datagram_endpoint(
             lambda: _ProbeProtocol(token, answered), remote_addr=(address, port)

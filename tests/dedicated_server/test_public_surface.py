@@ -37,6 +37,7 @@ MODULES = (
     "dedicated_server.protocol.fields",
     "dedicated_server.protocol.inputs",
     "dedicated_server.protocol.movement",
+    "dedicated_server.protocol.reliable_kinds",
 )
 
 

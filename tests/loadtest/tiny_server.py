@@ -18,7 +18,8 @@ import numpy as np
 from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
-from dedicated_server.protocol.fields import PHASE_PLAYING, RELIABLE_MATCH_OVER
+from dedicated_server.protocol.fields import MATCH_COLUMNS, PHASE_PLAYING
+from dedicated_server.protocol.reliable_kinds import RELIABLE_MATCH_OVER
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 
 MAX_BATCH = 256
@@ -61,7 +62,7 @@ class TinyServer:
         )
 
     def end_match(self) -> None:
-        self.wire.queue_reliable([-1], [RELIABLE_MATCH_OVER], [(1, 0)])
+        self.wire.queue_reliable(-1, RELIABLE_MATCH_OVER, 1, 0, 0)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -110,9 +111,8 @@ class TinyServer:
         everyone = np.full(self.players, self.players, np.int32)
         nobody = np.zeros(self.players, np.int32)
         centre = 1024 * 64
-        state = np.array(
-            [PHASE_PLAYING, centre, centre, int(self.zone_radius_m * 64), sum(self.alive), 600], np.int32
-        )
+        state = np.zeros(MATCH_COLUMNS, np.int32)
+        state[:6] = PHASE_PLAYING, centre, centre, int(self.zone_radius_m * 64), sum(self.alive), 600
         wire.encode_batch(
             self.tick, world, selected, everyone, np.zeros((self.players, 1), np.int32), nobody, state, nobody
         )

@@ -4,52 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, Words, int64, njit
-from dedicated_server.protocol import datagrams, fields, sealing
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, int64, njit
+from dedicated_server.protocol import datagrams, layout, sealing
 from dedicated_server.protocol import handshake as hs
-from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, take_int
+from dedicated_server.protocol.bits import copy_bytes, nearest, read_uint, same_bytes, take_int
 from dedicated_server.protocol.client.records import read_leaves, read_records
+from dedicated_server.protocol.client.sections import read_hints, read_match, read_reliable, read_vitals
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
     CLIENT_REFUSED,
     CLIENT_REQUESTING,
     CLIENT_RESPONDING,
-    EVENT_RING,
     SENT_RING,
     ClientState,
 )
 from dedicated_server.protocol.fields import (
-    AGE_BITS,
-    BASE_AGE_AT,
-    GAP_BITS,
-    GAP_BITS_AT,
-    HINT_BITS,
+    CLIENT_TICK_BITS,
     HISTORY_TICKS,
-    INPUT_LAG_AT,
-    INPUT_LAG_BITS,
-    INPUT_NEWEST_AT,
-    INPUT_NEWEST_BITS,
-    MATCH_AT,
-    MATCH_BITS,
-    MATCH_WIDTHS,
-    MAX_TICK,
     MESSAGE_BITS,
     MESSAGE_KEEP_ALIVE,
     MESSAGE_SNAPSHOT,
-    RELIABLE_A_AT,
-    RELIABLE_A_BITS,
-    RELIABLE_B_AT,
-    RELIABLE_B_BITS,
-    RELIABLE_BITS,
-    RELIABLE_COUNT_BITS,
-    RELIABLE_HEAD_BITS,
-    RELIABLE_KIND_BITS,
-    RELIABLE_NUMBER_BITS,
-    RELIABLE_NUMBER_MASK,
-    SNAPSHOT_HEAD_BITS,
-    TICK_AT,
+    SNAPSHOT_BASE_AGE,
+    SNAPSHOT_GAP_BITS,
+    SNAPSHOT_INPUT_LAG,
+    SNAPSHOT_INPUT_NEWEST,
+    SNAPSHOT_LEASTS,
+    SNAPSHOT_TICK,
+    SNAPSHOT_WIDTHS,
     TICK_BITS,
 )
+from dedicated_server.protocol.tables import read_fields
 
 RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT, RECEIVED_REFUSAL = range(5)
 
@@ -104,6 +88,14 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
     )
     if not same_bytes(work, datagrams.AT_MAC, datagram, hs.AT_CHALLENGE_MAC, datagrams.MAC_BYTES):
         return _drop(state, datagrams.CLIENT_DROP_CHALLENGE_FORGED)
+    copy_bytes(session.lengths, 0, datagram, hs.AT_LAYOUT, datagrams.SERVER_LENGTHS_BYTES)
+    copy_bytes(
+        session.entity_layout,
+        0,
+        datagram,
+        hs.AT_LAYOUT + datagrams.SERVER_LENGTHS_BYTES,
+        datagrams.ENTITY_LAYOUT_BYTES,
+    )
     response = session.response
     copy_bytes(response, 0, session.request, 0, datagrams.REQUEST_BYTES)
     response[0] = datagrams.RESPONSE
@@ -171,7 +163,7 @@ def _receive_sealed(
     message = take_int(state.scratch, 0, MESSAGE_BITS)
     if message == MESSAGE_KEEP_ALIVE:
         return RECEIVED_KEEP_ALIVE
-    if message != MESSAGE_SNAPSHOT or bits < SNAPSHOT_HEAD_BITS:
+    if message != MESSAGE_SNAPSHOT:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     return _take_snapshot(state, session, index, bits, now_s)
 
@@ -187,21 +179,24 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
             words[word] = np.uint64(0)
         else:
             words[word] &= (np.uint64(1) << np.uint64(kept)) - np.uint64(1)
-    tick = take_int(words, TICK_AT, TICK_BITS)
-    if tick > MAX_TICK or tick == 0:
+    head, lengths = state.row, session.lengths
+    position = read_fields(
+        words, 0, bits, lengths[layout.LENGTH_SNAPSHOT], SNAPSHOT_WIDTHS, SNAPSHOT_LEASTS, head
+    )
+    if position > bits:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
+    tick, base_age, gap_bits = head[SNAPSHOT_TICK], head[SNAPSHOT_BASE_AGE], head[SNAPSHOT_GAP_BITS]
+    newest, lag = head[SNAPSHOT_INPUT_NEWEST], head[SNAPSHOT_INPUT_LAG]
+    if session.snapshot_tick > 0:
+        tick = nearest(session.snapshot_tick, tick, TICK_BITS)
     if tick <= session.snapshot_tick:
         return _drop(state, datagrams.CLIENT_DROP_LATE)
-    base_age = take_int(words, BASE_AGE_AT, AGE_BITS)
-    gap_bits = take_int(words, GAP_BITS_AT, GAP_BITS)
-    position = _read_reliable(state, session, index, words, SNAPSHOT_HEAD_BITS, bits)
-    position = _read_match(session, words, position)
-    session.hints = 0
-    has_hints = take_int(words, position, 1)
-    position += 1
-    if has_hints == 1:
-        session.hints = take_int(words, position, HINT_BITS)
-        position += HINT_BITS
+    position = read_reliable(state, session, index, words, position, bits)
+    position = read_match(state, session, index, words, position, bits)
+    position = read_vitals(state, session, index, words, position, bits)
+    position = read_hints(state, session, words, position, bits)
+    if position > bits:
+        return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     position = read_leaves(state, index, words, position)
     if position < 0 or position > bits:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
@@ -213,8 +208,7 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
     session.snapshot_tick = tick
     session.snapshot_at_s = now_s
     session.snapshots += 1
-    newest = take_int(words, INPUT_NEWEST_AT, INPUT_NEWEST_BITS)
-    _measure_round_trip(session, newest, take_int(words, INPUT_LAG_AT, INPUT_LAG_BITS), now_s)
+    _measure_round_trip(session, nearest(session.input_tick, newest, CLIENT_TICK_BITS), lag, now_s)
     return RECEIVED_SNAPSHOT
 
 
@@ -230,7 +224,9 @@ def _acknowledge(session: Row, tick: int) -> None:
 @njit(cache=True, nogil=True, **INNER)
 def _measure_round_trip(session: Row, echo: int, lag: int, now_s: float) -> None:
     """Measure from the sending of a client tick to the snapshot that reports it, with the server's wait."""
-    if echo > session.input_echo and echo <= session.input_tick:
+    if echo > session.input_tick:  # low bits of a session that has heard no input yet
+        return
+    if echo > session.input_echo:
         if session.input_tick - echo < SENT_RING:
             sample = now_s - session.sent_at_s[echo % SENT_RING]
             if session.rtt_s == 0.0:
@@ -240,58 +236,3 @@ def _measure_round_trip(session: Row, echo: int, lag: int, now_s: float) -> None
         session.input_echo = echo
     if echo - lag > session.input_applied:
         session.input_applied = echo - lag
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _read_reliable(
-    state: ClientState, session: Row, index: int, words: Words, position: int, bits: int
-) -> int:
-    """Deliver the new messages in order, each once; return the position behind them."""
-    has_messages = take_int(words, position, 1)
-    position += 1
-    if has_messages == 0:
-        return position
-    count = take_int(words, position, RELIABLE_COUNT_BITS)
-    first = take_int(words, position + RELIABLE_COUNT_BITS, RELIABLE_NUMBER_BITS)
-    position += RELIABLE_HEAD_BITS
-    for message in range(count):
-        if position + RELIABLE_BITS > bits:
-            return position + RELIABLE_BITS
-        ahead = (first + message - session.reliable_received) & RELIABLE_NUMBER_MASK
-        if ahead == 1:
-            row = state.events[index, session.events_count % EVENT_RING]
-            row[0] = take_int(words, position, RELIABLE_KIND_BITS)
-            row[1] = take_int(words, position + RELIABLE_A_AT, RELIABLE_A_BITS)
-            row[2] = take_int(words, position + RELIABLE_B_AT, RELIABLE_B_BITS)
-            session.events_count += 1
-            session.reliable_received += 1
-            if row[0] == fields.RELIABLE_MATCH_OVER:
-                session.match_over = 1
-        position += RELIABLE_BITS
-    return position
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _read_match(session: Row, words: Words, position: int) -> int:
-    if take_int(words, position, 1) == 0:
-        return position + 1
-    position += 1
-    session.match_phase = take_int(
-        words, position + MATCH_AT[fields.MATCH_PHASE], MATCH_WIDTHS[fields.MATCH_PHASE]
-    )
-    session.zone_x = take_int(
-        words, position + MATCH_AT[fields.MATCH_ZONE_X], MATCH_WIDTHS[fields.MATCH_ZONE_X]
-    )
-    session.zone_y = take_int(
-        words, position + MATCH_AT[fields.MATCH_ZONE_Y], MATCH_WIDTHS[fields.MATCH_ZONE_Y]
-    )
-    session.zone_radius = take_int(
-        words, position + MATCH_AT[fields.MATCH_ZONE_RADIUS], MATCH_WIDTHS[fields.MATCH_ZONE_RADIUS]
-    )
-    session.alive_count = take_int(
-        words, position + MATCH_AT[fields.MATCH_ALIVE], MATCH_WIDTHS[fields.MATCH_ALIVE]
-    )
-    session.countdown_ticks = take_int(
-        words, position + MATCH_AT[fields.MATCH_COUNTDOWN], MATCH_WIDTHS[fields.MATCH_COUNTDOWN]
-    )
-    return position + MATCH_BITS

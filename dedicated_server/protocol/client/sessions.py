@@ -33,16 +33,22 @@ What they keep, for reading (``c`` a client's index, ``e`` an entity's):
   received), ``input_applied`` (… has used), ``snapshot_tick`` (newest snapshot), ``snapshot_at_s`` (when it
   came), ``snapshots`` (count), ``rtt_s`` (smoothed, with the wait for the server's tick; 0: not known),
   ``match_phase``, ``zone_x``, ``zone_y``, ``zone_radius`` (1/64 m), ``alive_count``, ``countdown_ticks``,
-  ``hints``, ``received_bytes``, ``received_datagrams``, ``sent_bytes``, ``sent_datagrams``,
-  ``events_count``.
+  ``score_count``, ``objective_count``, ``hints``, ``received_bytes``, ``received_datagrams``, ``sent_bytes``,
+  ``sent_datagrams``, ``events_count``.
 - ``state.seen`` int64[C, E, RECORD_WORDS]: newest record of an entity; of `entities`, ``load_record(row)``
   loads one, and ``entity_x(record)``, ``entity_y`` (metres), ``entity_yaw`` (radians), ``entity_health``,
   ``entity_flags`` unpack it. For arrays there are ``x_array(state.seen[c])``, ``y_array`` and
   ``field_array(state.seen[c], name)``.
 - ``state.seen_tick`` int32[C, E]: server tick of that record; 0: not in view.
-- ``state.events`` int64[C, 64, 3]: reliable messages in order, ring: message n (0-based) of client c is row
-  n % 64, (kind, a, b); ``sessions["events_count"]`` messages so far. ``match_over`` in sessions becomes 1
-  with RELIABLE_MATCH_OVER.
+- ``state.events`` int64[C, 64, RELIABLE_COLUMNS]: reliable messages in order, ring: message n (0-based) of
+  client c is row n % 64, its kind and then the fields of the kind's table, whose columns `reliable_kinds`
+  names; ``sessions["events_count"]`` messages so far. ``match_over`` in sessions becomes 1 with
+  RELIABLE_MATCH_OVER. What the roster's messages say is kept beside, and is no event:
+- ``state.roster_team`` int16[C, E], ``state.roster_player`` int64[C, E]: of each slot, UNKNOWN until it is
+  told; player 0: nobody has it. ``clients.name_of(c, e)``, where ``ClientSessions(…, names=True)``.
+- ``state.scores`` int32[C, MAX_SCORES], by score field and then by team, and ``state.objectives`` int32[C,
+  MAX_OBJECTIVES, OBJECTIVE_COLUMNS]: the match's flags.
+- ``state.vitals`` int16[C, E]; `sections.known_health` says what a client knows of a player's health.
 - ``state.drops`` int64[len(CLIENT_DROP_REASONS)].
 
 States: CLIENT_FREE 0, CLIENT_REQUESTING 1, CLIENT_RESPONDING 2, CLIENT_CONNECTED 3, CLIENT_TIMED_OUT 4 (5 s
@@ -64,8 +70,10 @@ from dedicated_server.protocol.client.state import (
     CLIENT_LEAVING,
     CLIENT_REQUESTING,
     SESSION,
+    UNKNOWN,
     allocate,
 )
+from dedicated_server.protocol.layout import CLIENT_LENGTHS
 
 
 class ClientCapacityError(DedicatedServerError, RuntimeError):
@@ -75,8 +83,8 @@ class ClientCapacityError(DedicatedServerError, RuntimeError):
 class ClientSessions:
     """Up to ``capacity`` clients, of matches of at most ``entities`` players."""
 
-    def __init__(self, capacity: int, entities: int) -> None:
-        self.state = allocate(capacity, entities)
+    def __init__(self, capacity: int, entities: int, *, names: bool = False) -> None:
+        self.state = allocate(capacity, entities, names=names)
         self.sessions = self.state.sessions
         self._addresses: list[tuple[str, int]] = [("", 0)] * capacity
 
@@ -93,7 +101,7 @@ class ClientSessions:
         session["cipher"] = public.cipher
         session["up_key"] = np.frombuffer(public.client_to_server_key, np.uint8)
         session["down_key"] = np.frombuffer(public.server_to_client_key, np.uint8)
-        request = bytes([datagrams.REQUEST]) + public.request_part
+        request = datagrams.request_of(public.request_part, CLIENT_LENGTHS)
         session["request"] = np.frombuffer(request, np.uint8)
         self._addresses[index] = (public.address, public.port)
         self.reconnect(index)
@@ -110,8 +118,7 @@ class ClientSessions:
         session["receive_newest"] = -1
         session["started_at_s"] = -1.0
         session["state"] = CLIENT_REQUESTING
-        self.state.seen_tick[index] = 0
-        self.state.history_ticks[index] = 0
+        self._forget_match(index)
 
     def leave(self, index: int) -> None:
         """Say good-bye with the next transmits, three times as nobody acknowledges; then CLIENT_GONE."""
@@ -123,8 +130,23 @@ class ClientSessions:
     def free(self, index: int) -> None:
         """Forget a client, whatever its state; its index may be given to another."""
         self.sessions[index] = np.zeros((), SESSION)
-        self.state.seen_tick[index] = 0
-        self.state.history_ticks[index] = 0
+        self._forget_match(index)
+
+    def name_of(self, index: int, entity: int) -> str:
+        """The name of the player who has a slot; empty where they have none, or it is not known."""
+        if entity >= self.state.roster_name.shape[1]:
+            return ""
+        length, *name = self.state.roster_name[index, entity].tolist()
+        return bytes(name[:length]).decode(errors="replace")
+
+    def _forget_match(self, index: int) -> None:
+        state = self.state
+        state.seen_tick[index] = 0
+        state.history_ticks[index] = 0
+        state.roster_team[index] = state.roster_player[index] = state.vitals[index] = UNKNOWN
+        state.roster_name[index, :, 0] = 0
+        state.scores[index] = 0
+        state.objectives[index] = 0
 
     def address_of(self, index: int) -> tuple[str, int]:
         """Where to send this client's datagrams: host and port."""

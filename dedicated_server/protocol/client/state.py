@@ -10,8 +10,15 @@ import numpy.typing as npt
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import PLAIN_WORDS, WORKSPACE_BYTES
 from dedicated_server.protocol.entities import RECORD_WORDS
-from dedicated_server.protocol.fields import HISTORY_TICKS
+from dedicated_server.protocol.fields import (
+    HISTORY_TICKS,
+    MATCH_FIELDS,
+    MAX_OBJECTIVES,
+    MAX_SCORES,
+    OBJECTIVE_COLUMNS,
+)
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
+from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES, RELIABLE_COLUMNS
 
 (
     CLIENT_FREE,
@@ -24,16 +31,29 @@ from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
     CLIENT_REFUSED,
 ) = range(8)
 
+UNKNOWN = -1  # a team, a player, vitals that the client has not been told
 EVENT_RING = 64
+ROW_COLUMNS = 64  # more than any table of a message has fields
 SENT_RING = 64
-EVENT_KIND, EVENT_A, EVENT_B = range(3)
+NAME_ROOM = 1 + MAX_NAME_BYTES  # of a roster name: how many bytes it has, then UTF-8
 
-SESSION = np.dtype(
+# What the state of the match is called in SESSION, by its table's names; more fields keep their own.
+_MATCH_NAMES = {
+    "phase": "match_phase",
+    "alive": "alive_count",
+    "countdown": "countdown_ticks",
+    "scores": "score_count",
+    "objectives": "objective_count",
+}
+
+_SESSION = np.dtype(
     [
         ("state", np.int64),
         ("own_entity", np.int64),
         ("team", np.int64),
         ("cipher", np.int64),
+        ("lengths", np.uint8, (datagrams.SERVER_LENGTHS_BYTES,)),  # bits of the server's tables, see `layout`
+        ("entity_layout", np.uint8, (datagrams.ENTITY_LAYOUT_BYTES,)),
         ("input_tick", np.int64),  # newest client tick
         ("input_echo", np.int64),  # newest that the server has received
         ("input_applied", np.int64),  # newest that the server has used
@@ -42,12 +62,7 @@ SESSION = np.dtype(
         ("snapshots", np.int64),
         ("ack_bits", np.int64),  # bit i: the snapshot of snapshot_tick − 1 − i came too
         ("rtt_s", np.float64),
-        ("match_phase", np.int64),
-        ("zone_x", np.int64),
-        ("zone_y", np.int64),
-        ("zone_radius", np.int64),
-        ("alive_count", np.int64),
-        ("countdown_ticks", np.int64),
+        ("match", np.int64, (len(MATCH_FIELDS),)),  # the table; its fields have names of their own, too
         ("match_over", np.int64),
         ("hints", np.int64),
         ("events_count", np.int64),
@@ -78,6 +93,26 @@ SESSION = np.dtype(
 )
 
 
+def _with_match_names(session: np.dtype[Any]) -> np.dtype[Any]:
+    """The record with a name for each place of its ``match``."""
+    layout = {name: session.fields[name] for name in session.names or ()} if session.fields else {}
+    number, match_at = np.dtype(np.int64), int(layout["match"][1])
+    for place, field in enumerate(MATCH_FIELDS):
+        name = _MATCH_NAMES.get(field.name, field.name)
+        layout[name] = (number, match_at + place * number.itemsize)
+    return np.dtype(
+        {
+            "names": list(layout),
+            "formats": [each[0] for each in layout.values()],
+            "offsets": [each[1] for each in layout.values()],
+            "itemsize": session.itemsize,
+        }
+    )
+
+
+SESSION = _with_match_names(_SESSION)
+
+
 class ClientState(NamedTuple):
     """Every array of the clients' wire: C clients, E entities."""
 
@@ -87,14 +122,23 @@ class ClientState(NamedTuple):
     # [C, HISTORY_TICKS, E, RECORD_WORDS]: records by tick of the snapshot that held them
     history: npt.NDArray[np.int64]
     history_ticks: npt.NDArray[np.int32]  # [C, HISTORY_TICKS]: that tick; 0: none
-    events: npt.NDArray[np.int64]  # [C, EVENT_RING, 3]: kind, a, b
+    events: npt.NDArray[np.int64]  # [C, EVENT_RING, RELIABLE_COLUMNS], as `reliable_kinds` has a message
+    roster_team: npt.NDArray[np.int16]  # [C, E]: team of the slot; UNKNOWN
+    roster_player: npt.NDArray[np.int64]  # [C, E]: player who has it, 0: nobody; UNKNOWN
+    roster_name: npt.NDArray[
+        np.uint8
+    ]  # [C, E or 0, NAME_ROOM]: the player's name, where there is room for it
+    vitals: npt.NDArray[np.int16]  # [C, E]: health | connected << 7 of those that are told so; UNKNOWN
+    scores: npt.NDArray[np.int32]  # [C, MAX_SCORES]: by score field, then by team; score_count of them
+    objectives: npt.NDArray[np.int32]  # [C, MAX_OBJECTIVES, OBJECTIVE_COLUMNS]; objective_count of them
+    row: npt.NDArray[np.int64]  # [ROW_COLUMNS] scratch: one table's values
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one datagram in the clear
     workspace: npt.NDArray[np.uint8]  # [WORKSPACE_BYTES]
     drops: npt.NDArray[np.int64]  # by CLIENT_DROP_REASONS
 
 
-def allocate(capacity: int, entities: int) -> ClientState:
-    """Allocate for ``capacity`` clients of matches of at most ``entities``.
+def allocate(capacity: int, entities: int, *, names: bool = False) -> ClientState:
+    """Allocate for ``capacity`` clients of matches of at most ``entities``; with ``names`` to keep those.
 
     Untouched history costs no memory.
     """
@@ -105,7 +149,14 @@ def allocate(capacity: int, entities: int) -> ClientState:
         seen_tick=np.zeros((capacity, entities), np.int32),
         history=np.zeros((capacity, HISTORY_TICKS, entities, RECORD_WORDS), np.int64),
         history_ticks=np.zeros((capacity, HISTORY_TICKS), np.int32),
-        events=np.zeros((capacity, EVENT_RING, 3), np.int64),
+        events=np.zeros((capacity, EVENT_RING, RELIABLE_COLUMNS), np.int64),
+        roster_team=np.full((capacity, entities), UNKNOWN, np.int16),
+        roster_player=np.full((capacity, entities), UNKNOWN, np.int64),
+        roster_name=np.zeros((capacity, entities if names else 0, NAME_ROOM), np.uint8),
+        vitals=np.full((capacity, entities), UNKNOWN, np.int16),
+        scores=np.zeros((capacity, MAX_SCORES), np.int32),
+        objectives=np.zeros((capacity, MAX_OBJECTIVES, OBJECTIVE_COLUMNS), np.int32),
+        row=np.zeros(ROW_COLUMNS, np.int64),
         scratch=np.zeros(PLAIN_WORDS, np.uint64),
         workspace=np.zeros(WORKSPACE_BYTES, np.uint8),
         drops=np.zeros(len(datagrams.CLIENT_DROP_REASONS), np.int64),

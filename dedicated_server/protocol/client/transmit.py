@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, njit
+from dedicated_server.native.compilation import INNER, STAGE, Bytes, Row, int64, njit
 from dedicated_server.protocol import datagrams, inputs, sealing
 from dedicated_server.protocol.bits import append, copy_bytes, write_uint
 from dedicated_server.protocol.client.state import (
@@ -17,7 +17,13 @@ from dedicated_server.protocol.client.state import (
     SENT_RING,
     ClientState,
 )
-from dedicated_server.protocol.fields import MESSAGE_LEAVE
+from dedicated_server.protocol.fields import (
+    CLIENT_TICK_MASK,
+    MAX_TICK,
+    MESSAGE_INPUTS,
+    MESSAGE_LEAVE,
+    TICK_MASK,
+)
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
@@ -28,6 +34,8 @@ from dedicated_server.protocol.inputs import (
     INPUT_YAW,
     MAX_INPUTS,
 )
+from dedicated_server.protocol.reliable_kinds import RELIABLE_NUMBER_MASK
+from dedicated_server.protocol.tables import write_fields
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -89,7 +97,7 @@ def _take_input(
     session.input_tick += 1
     session.sent_at_s[session.input_tick % SENT_RING] = now_s
     row = session.inputs[session.input_tick % INPUT_RING]
-    row[INPUT_TICK] = session.input_tick
+    row[INPUT_TICK] = session.input_tick & MAX_TICK
     row[INPUT_MOVE_X] = move_x
     row[INPUT_MOVE_Y] = move_y
     row[INPUT_YAW] = yaw
@@ -101,14 +109,16 @@ def _take_input(
 def _write_inputs(state: ClientState, session: Row, out: Bytes) -> int:
     count = max(1, min(session.input_tick - session.input_applied, MAX_INPUTS))
     words = state.scratch
-    position = inputs.write_head(
-        words,
-        session.snapshot_tick,
+    words[0] = np.uint64(0)
+    head = (
+        int64(MESSAGE_INPUTS),
+        session.snapshot_tick & TICK_MASK,
         session.ack_bits,
-        session.reliable_received & 0xFFFF,
-        session.input_tick,
+        session.reliable_received & RELIABLE_NUMBER_MASK,
+        session.input_tick & CLIENT_TICK_MASK,
         count,
     )
+    position = write_fields(words, 0, head, inputs.HEAD_WIDTHS, inputs.HEAD_LEASTS)
     position = inputs.write_inputs(
         words, position, session.inputs, session.input_tick, count, session.snapshot_tick
     )

@@ -15,11 +15,12 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, STAGE, Bytes, Longs, Records, int64, njit
-from dedicated_server.protocol import connect_token, datagrams, sealing
+from dedicated_server.protocol import connect_token, datagrams, layout, sealing
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
+from dedicated_server.protocol.server.roster import begin_roster
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
     BASELINE,
@@ -34,6 +35,7 @@ from dedicated_server.protocol.server.state import (
 )
 
 _DIRECTOR = connect_token.DIRECTOR_ENTITY
+_LAYOUT = np.frombuffer(layout.SERVER_LAYOUT, np.uint8)
 _SPREAD = int64(-7046029254386353131)  # odd, 2^64 divided by the golden ratio
 
 
@@ -90,8 +92,9 @@ ADMITTED = -1
 @njit(cache=True, nogil=True, **INNER)
 def receive_request(state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float) -> int:
     """Answer an acceptable request with a challenge; returns ADMITTED or the reason to drop it."""
-    if length != datagrams.REQUEST_BYTES:
-        return datagrams.DROP_LENGTH
+    reason = _check_size(datagram, length, datagrams.REQUEST_BYTES)
+    if reason != ADMITTED:
+        return reason
     reason = _check_before_opening(state, datagram, address, now_s, False)
     if reason != ADMITTED:
         return reason
@@ -108,8 +111,9 @@ def receive_response(
     state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float, tick: int
 ) -> int:
     """Give an acceptable response its slot; returns ADMITTED or the reason to drop it."""
-    if length != datagrams.RESPONSE_BYTES:
-        return datagrams.DROP_LENGTH
+    reason = _check_size(datagram, length, datagrams.RESPONSE_BYTES)
+    if reason != ADMITTED:
+        return reason
     reason = _check_before_opening(state, datagram, address, now_s, True)
     if reason != ADMITTED:
         return reason
@@ -130,6 +134,16 @@ def receive_response(
 
 
 @njit(cache=True, nogil=True, **INNER)
+def _check_size(datagram: Bytes, length: int, size: int) -> int:
+    """Another version is told from a wrong size first: its datagrams may have another size."""
+    if length < hs.AT_EXPIRES:
+        return datagrams.DROP_LENGTH
+    if not hs.is_our_version(datagram):
+        return datagrams.DROP_VERSION
+    return ADMITTED if length == size else datagrams.DROP_LENGTH
+
+
+@njit(cache=True, nogil=True, **INNER)
 def _check_before_opening(
     state: ServerState, datagram: Bytes, address: Bytes, now_s: float, is_response: bool
 ) -> int:
@@ -137,8 +151,6 @@ def _check_before_opening(
     if identity.handshakes >= datagrams.HANDSHAKES_PER_BATCH:
         return datagrams.DROP_HANDSHAKE_RATE
     identity.handshakes += 1
-    if not hs.is_our_version(datagram):
-        return datagrams.DROP_VERSION
     now_ms = int64(now_s * 1000.0)
     unix_ms = int64((now_s + identity.token_ahead_s) * 1000.0)
     if read_uint(datagram, hs.AT_EXPIRES, 8) <= unix_ms:
@@ -179,7 +191,7 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_ma
     at = datagram.ctypes.data
     if not sealing.unseal_token(
         identity.fleet_key.ctypes.data, at + hs.AT_NONCE, at + hs.AT_TOKEN, hs.AT_NONCE - hs.AT_TOKEN,
-        at + hs.AT_SEALED, hs.AT_RESPONSE_COOKIE - hs.AT_SEALED, private.ctypes.data,
+        at + hs.AT_SEALED, hs.AT_LENGTHS - hs.AT_SEALED, private.ctypes.data,
     ):  # fmt: skip
         return datagrams.DROP_TOKEN_FORGED
     if not same_bytes(private, hs.IN_MATCH, identity.match_id, 0, 16):
@@ -226,6 +238,7 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
     hs.cookie_mac(
         out, cookie_at + hs.IN_COOKIE_MAC, hashed, identity.cookie_key, address, datagram, out, cookie_at
     )
+    copy_bytes(out, hs.AT_LAYOUT, _LAYOUT, 0, datagrams.SERVER_LAYOUT_BYTES)
     hs.challenge_mac(
         out, hs.AT_CHALLENGE_MAC, hashed, state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram,
         hs.AT_TOKEN_TAG,
@@ -267,6 +280,8 @@ def _begin_session(
         slot.send_key, hashed, private.ctypes.data + hs.IN_DOWN_KEY, datagram, hs.AT_RESPONSE_COOKIE
     )
     slot.cipher = int64(datagram[hs.AT_CIPHER])
+    slot.head_bits = int64(datagram[hs.AT_LENGTHS + layout.LENGTH_CLIENT_MESSAGE])
+    slot.input_bits = int64(datagram[hs.AT_LENGTHS + layout.LENGTH_INPUT])
     slot.challenge_counter = counter
     slot.token_issued_ms = read_uint(private, hs.IN_ISSUED, 8)
     copy_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES)
@@ -291,6 +306,7 @@ def _forget_what_the_client_had(state: ServerState, entity: int, tick: int) -> N
     for row in (INPUT_NEWEST, INPUT_APPLIED, ACKED_TICK, LEAVING_COUNT):
         state.per_slot[row, entity] = 0
     state.per_slot[PHASE_SENT, entity] = -1
+    begin_roster(slot)
     for place in range(INPUT_RING):
         state.inputs[entity, place, INPUT_TICK] = 0
     for place in range(HISTORY_TICKS):

@@ -106,7 +106,8 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
 def _take_message(state: ServerState, entity: int, bits: int) -> int:
     words = state.scratch
     head = state.heads
-    position = inputs.read_head(words, bits, head)
+    slot = state.slots[entity]
+    position = inputs.read_head(words, bits, slot.head_bits, head)
     if position < 0:
         return datagrams.DROP_MALFORMED
     if head[inputs.HEAD_MESSAGE] == MESSAGE_LEAVE:
@@ -114,12 +115,13 @@ def _take_message(state: ServerState, entity: int, bits: int) -> int:
         state.per_slot[NEWLY_LOST, entity] = 1
         state.counters[datagrams.LEAVES] += 1
         return _TAKEN
-    if inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT]) < 0:
+    if inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT], slot.input_bits) < 0:
         return datagrams.DROP_MALFORMED
-    slot = state.slots[entity]
-    if head[inputs.HEAD_ACK_TICK] > slot.sent_newest_tick:
+    if not inputs.widen_ticks(head, slot.sent_newest_tick, int64(state.per_slot[INPUT_NEWEST, entity])):
+        return datagrams.DROP_MALFORMED
+    if not 0 <= head[inputs.HEAD_ACK_TICK] <= slot.sent_newest_tick:
         return datagrams.DROP_FUTURE_ACK
-    inputs.read_inputs(words, position, state.inputs[entity], head)
+    inputs.read_inputs(words, position, state.inputs[entity], head, slot.input_bits)
     if head[inputs.HEAD_INPUT_TICK] > state.per_slot[INPUT_NEWEST, entity]:
         state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]
     acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from dedicated_server.native.compilation import INNER, STAGE, Row, Words, int64, njit
+from typing import Any
+
+from dedicated_server.native.compilation import INNER, STAGE, Longs, Row, Words, int64, njit
 from dedicated_server.protocol import datagrams
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.fields import (
+from dedicated_server.protocol.reliable_kinds import (
+    KIND_BITS,
+    KIND_FIELDS,
+    KIND_LEASTS,
+    KIND_WIDTHS,
     MAX_RELIABLE_MESSAGES,
-    RELIABLE_A_BITS,
-    RELIABLE_B_BITS,
-    RELIABLE_BITS,
-    RELIABLE_COUNT_BITS,
     RELIABLE_HEAD_BITS,
+    RELIABLE_HEAD_LEASTS,
+    RELIABLE_HEAD_WIDTHS,
+    RELIABLE_KIND,
     RELIABLE_KIND_BITS,
-    RELIABLE_NUMBER_BITS,
+    RELIABLE_LENGTH_BITS,
     RELIABLE_NUMBER_MASK,
+    RELIABLE_ROSTER,
+    ROSTER_ENTITY,
+    ROSTER_NAME_BYTES,
+    ROSTER_PLAYER,
+    ROSTER_TEAM,
 )
 from dedicated_server.protocol.server.state import RELIABLE_RING, ServerState
+from dedicated_server.protocol.tables import write_fields
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def queue_reliable(state: ServerState, slot: int, kind: int, a: int, b: int) -> None:
-    """Queue a message for one slot, or for all with slot −1. ``a`` and ``b`` are 0…2³²−1.
+def queue_reliable(state: ServerState, slot: int, kind: int, values: Any) -> None:
+    """Queue a message for one slot; or, with slot −1, for all that are connected now.
+
+    ``values``: of the kind's fields, a tuple of int64. A slot that nobody is connected to hears nothing of
+    what happens to everybody; what is its own player's waits for them.
 
     A queue is full at 128 unacknowledged messages; what does not fit is counted as reliable_overflow and
     lost, rather than growing memory for a client that stopped listening.
@@ -29,15 +43,24 @@ def queue_reliable(state: ServerState, slot: int, kind: int, a: int, b: int) -> 
     first = 0 if slot < 0 else slot
     last = state.slots.shape[0] if slot < 0 else slot + 1
     for index in range(first, last):
+        if slot < 0 and state.status[index] != datagrams.CONNECTED:
+            continue
         client = state.slots[index]
         if client.reliable_count >= RELIABLE_RING:
             state.counters[datagrams.RELIABLE_OVERFLOW] += 1
             continue
-        row = client.reliable[(client.reliable_first + client.reliable_count) % RELIABLE_RING]
-        row[0] = int64(kind) & ((1 << RELIABLE_KIND_BITS) - 1)
-        row[1] = int64(a) & 0xFFFFFFFF
-        row[2] = int64(b) & 0xFFFFFFFF
-        client.reliable_count += 1
+        append_reliable(client, kind, values)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def append_reliable(client: Row, kind: int, values: Any) -> None:
+    """Put a message into a client's ring, which has room for it; ``values`` of the kind's first fields."""
+    row = client.reliable[(client.reliable_first + client.reliable_count) % RELIABLE_RING]
+    row[:] = 0
+    row[RELIABLE_KIND] = kind
+    for place in range(len(values)):
+        row[1 + place] = values[place]
+    client.reliable_count += 1
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -50,19 +73,54 @@ def acknowledge_reliable(client: Row, number16: int) -> None:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def write_reliable(words: Words, position: int, client: Row, bits_left: int) -> int:
+def write_reliable(state: ServerState, words: Words, position: int, client: Row, bits_left: int) -> int:
     """Append the oldest messages that fit: a flag, then count, number of the first, and the messages."""
-    count = min(
-        client.reliable_count, MAX_RELIABLE_MESSAGES, max(bits_left - RELIABLE_HEAD_BITS, 0) // RELIABLE_BITS
-    )
+    count = int64(0)
+    bits_left -= RELIABLE_HEAD_BITS
+    while count < min(client.reliable_count, MAX_RELIABLE_MESSAGES):
+        row = client.reliable[(client.reliable_first + count) % RELIABLE_RING]
+        bits_left -= RELIABLE_KIND_BITS + RELIABLE_LENGTH_BITS + _length(state, row)
+        if bits_left < 0:
+            break
+        count += 1
     position = append(words, position, int64(count > 0), 1)
     if count > 0:
         number = (client.reliable_first - client.reliable_base) & RELIABLE_NUMBER_MASK
-        position = append(words, position, count, RELIABLE_COUNT_BITS)
-        position = append(words, position, number, RELIABLE_NUMBER_BITS)
+        position = write_fields(
+            words, position, (count, int64(number)), RELIABLE_HEAD_WIDTHS, RELIABLE_HEAD_LEASTS
+        )
         for message in range(count):
             row = client.reliable[(client.reliable_first + message) % RELIABLE_RING]
-            position = append(words, position, row[0], RELIABLE_KIND_BITS)
-            position = append(words, position, row[1], RELIABLE_A_BITS)
-            position = append(words, position, row[2], RELIABLE_B_BITS)
+            position = _write_message(state, words, position, row)
+    return position
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _length(state: ServerState, row: Longs) -> int:
+    """Bits of a message behind its kind and length."""
+    bits = int64(KIND_BITS[row[RELIABLE_KIND]])
+    if row[RELIABLE_KIND] == RELIABLE_ROSTER:
+        bits += 8 * state.roster[row[ROSTER_ENTITY]].name_bytes
+    return bits
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _write_message(state: ServerState, words: Words, position: int, row: Longs) -> int:
+    kind = row[RELIABLE_KIND]
+    entity = int64(0)
+    if kind == RELIABLE_ROSTER:
+        entity = row[ROSTER_ENTITY]
+        row[ROSTER_TEAM] = state.roster[entity].team
+        row[ROSTER_PLAYER] = state.slots[entity].player_id
+        row[ROSTER_NAME_BYTES] = state.roster[entity].name_bytes
+    fields = KIND_FIELDS[kind]
+    position = append(words, position, kind, RELIABLE_KIND_BITS)
+    position = append(words, position, _length(state, row), RELIABLE_LENGTH_BITS)
+    position = write_fields(
+        words, position, row[1 : 1 + fields], KIND_WIDTHS[kind, :fields], KIND_LEASTS[kind, :fields]
+    )
+    if kind == RELIABLE_ROSTER:
+        name = state.roster[entity].name
+        for byte in range(row[ROSTER_NAME_BYTES]):
+            position = append(words, position, int64(name[byte]), 8)
     return position

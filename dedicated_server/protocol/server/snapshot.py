@@ -1,8 +1,8 @@
 """Snapshots: what each client sees in this tick, as differences to what it is known to have.
 
-Layout, bit-packed: SNAPSHOT_FIELDS; then, each behind a flag bit, the reliable section, the match state,
-the hints, and the leaves (count in 6 bits, entity indexes of 11); then the number of records in 9 bits, and
-the records by ascending entity index, as `records` writes them.
+Layout, bit-packed: SNAPSHOT_FIELDS; then, each behind a flag bit, the reliable section, the match state with
+scores and objectives, the vitals, the hints, and the leaves (count in 6 bits, entity indexes of 11); then the
+number of records in 9 bits, and the records by ascending entity index, as `records` writes them.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from dedicated_server.protocol import datagrams, fields, sealing
 from dedicated_server.protocol.bits import append
 from dedicated_server.protocol.entities import load_record, store_record
 from dedicated_server.protocol.fields import (
-    AGE_BITS,
-    GAP_BITS,
-    HINT_BITS,
+    CLIENT_TICK_MASK,
+    HINT_LEASTS,
+    HINT_WIDTHS,
     HISTORY_TICKS,
     INDEX_BITS,
     INPUT_LAG_BITS,
-    INPUT_NEWEST_BITS,
     LEAVE_COUNT_BITS,
+    MATCH_LEASTS,
     MATCH_WIDTHS,
-    MAX_INPUT_LAG,
-    MESSAGE_BITS,
     MESSAGE_SNAPSHOT,
+    OBJECTIVE_LEASTS,
+    OBJECTIVE_WIDTHS,
     RECORD_COUNT_BITS,
-    TICK_BITS,
+    SCORE_LEASTS,
+    SCORE_WIDTHS,
+    SNAPSHOT_LEASTS,
+    SNAPSHOT_WIDTHS,
+    TICK_MASK,
 )
 from dedicated_server.protocol.server.records import (
     common_age,
@@ -37,6 +41,7 @@ from dedicated_server.protocol.server.records import (
     write_records,
 )
 from dedicated_server.protocol.server.reliable import write_reliable
+from dedicated_server.protocol.server.roster import queue_roster
 from dedicated_server.protocol.server.state import (
     BASELINE,
     BUDGET_BYTES,
@@ -55,6 +60,8 @@ from dedicated_server.protocol.server.state import (
     SLOT_HEAD_BYTES,
     ServerState,
 )
+from dedicated_server.protocol.server.vitals import write_vitals
+from dedicated_server.protocol.tables import write_fields
 
 MATCH_EVERY_TICKS = 8
 PREFETCH_CLIENTS = 4  # clients whose memory is being fetched while one snapshot is written
@@ -62,6 +69,7 @@ HEAD_BYTES = 64  # prefetched of the memory that a snapshot will be written to: 
 RECORD_BYTES = 5  # and for each record
 DENSE = 16  # entities in a line of memory: with one selected in every line, lines are fetched in a row
 
+MAX_INPUT_LAG = (1 << INPUT_LAG_BITS) - 1
 _AGE_MASK = HISTORY_TICKS - 1
 _ONE = np.uint64(1)
 
@@ -154,12 +162,20 @@ def _encode_snapshot(
     base_age = common_age(state.views[BASELINE, client], selected, selected_count, tick)
     gap_bits = gap_bits_for(state.status.shape[0], selected_count, budget_bits)
 
+    queue_roster(state, client)
     position = _write_head(state, words, tick, client, base_age, gap_bits)
-    position = write_reliable(words, position, slot, budget_bits // 2 - position)
-    position = _write_match(state, words, position, client, tick, match_state)
+    position = write_reliable(state, words, position, slot, budget_bits // 2 - position)
+    phase = match_state[fields.MATCH_PHASE]
+    due = (tick + client) % MATCH_EVERY_TICKS == 0 or phase != state.per_slot[PHASE_SENT, client]
+    position = append(words, position, int64(due), 1)
+    if due:
+        state.per_slot[PHASE_SENT, client] = phase
+        position = _write_match(words, position, match_state)
+    turn = tick // MATCH_EVERY_TICKS
+    position = write_vitals(state, words, position, client, turn, due, budget_bits // 2)
     position = append(words, position, int64(hints != 0), 1)
     if hints != 0:
-        position = append(words, position, int64(hints) & 0xFFFF, HINT_BITS)
+        position = write_fields(words, position, (int64(hints) & 0xFFFF,), HINT_WIDTHS, HINT_LEASTS)
     sent = state.sent[client, tick & _AGE_MASK]
     position = _write_leaves(state, words, position, client, selected, selected_count, sent[SENT_LEAVES])
 
@@ -187,28 +203,31 @@ def _write_head(
 ) -> int:
     newest = int64(state.per_slot[INPUT_NEWEST, client])
     lag = max(0, min(newest - state.per_slot[INPUT_APPLIED, client], MAX_INPUT_LAG))
+    values = (
+        int64(MESSAGE_SNAPSHOT),
+        int64(tick) & TICK_MASK,
+        newest & CLIENT_TICK_MASK,
+        int64(lag),
+        int64(base_age),
+        int64(gap_bits),
+    )
     words[0] = np.uint64(0)
-    position = append(words, 0, MESSAGE_SNAPSHOT, MESSAGE_BITS)
-    position = append(words, position, int64(tick), TICK_BITS)
-    position = append(words, position, newest, INPUT_NEWEST_BITS)
-    position = append(words, position, lag, INPUT_LAG_BITS)
-    position = append(words, position, base_age, AGE_BITS)
-    return append(words, position, gap_bits, GAP_BITS)
+    return write_fields(words, 0, values, SNAPSHOT_WIDTHS, SNAPSHOT_LEASTS)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _write_match(
-    state: ServerState, words: Words, position: int, client: int, tick: int, match_state: Ints
-) -> int:
-    """Every 8th tick, a different one for each client, and when the phase changes."""
-    phase = match_state[fields.MATCH_PHASE]
-    due = (tick + client) % MATCH_EVERY_TICKS == 0 or phase != state.per_slot[PHASE_SENT, client]
-    position = append(words, position, int64(due), 1)
-    if due:
-        state.per_slot[PHASE_SENT, client] = phase
-        for index, bits in enumerate(MATCH_WIDTHS):
-            most = (int64(1) << int64(bits)) - 1
-            position = append(words, position, max(0, min(int64(match_state[index]), most)), bits)
+def _write_match(words: Words, position: int, match_state: Ints) -> int:
+    """The match's table, its scores and its objectives; a client gets them every 8th tick, in turns."""
+    position = write_fields(
+        words, position, match_state[: fields.MATCH_SCORES_AT], MATCH_WIDTHS, MATCH_LEASTS
+    )
+    for score in range(min(int64(match_state[fields.MATCH_SCORES]), fields.MAX_SCORES)):
+        at = fields.MATCH_SCORES_AT + score
+        position = write_fields(words, position, match_state[at : at + 1], SCORE_WIDTHS, SCORE_LEASTS)
+    for objective in range(min(int64(match_state[fields.MATCH_OBJECTIVES]), fields.MAX_OBJECTIVES)):
+        at = fields.MATCH_OBJECTIVES_AT + objective * fields.OBJECTIVE_COLUMNS
+        values = match_state[at : at + fields.OBJECTIVE_COLUMNS]
+        position = write_fields(words, position, values, OBJECTIVE_WIDTHS, OBJECTIVE_LEASTS)
     return position
 
 

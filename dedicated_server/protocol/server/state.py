@@ -18,8 +18,9 @@ from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
 from dedicated_server.protocol.entities import RECORD_WORDS
-from dedicated_server.protocol.fields import HISTORY_TICKS, TICK_HZ
+from dedicated_server.protocol.fields import CLIENT_MESSAGE_FIELDS, HISTORY_TICKS, MAX_VITALS, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
+from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES, RELIABLE_COLUMNS
 
 DEFAULT_BUDGET_BYTES = 256_000 // 8 // TICK_HZ - IP_UDP_BYTES  # 256 kbit/s, IP and UDP headers counted
 MAX_RECORDS = 256  # entities in one snapshot
@@ -66,6 +67,8 @@ SLOT = np.dtype(
     [
         ("player_id", np.int64),
         ("cipher", np.int64),
+        ("head_bits", np.int64),  # of CLIENT_MESSAGE_FIELDS as this client has it
+        ("input_bits", np.int64),  # and of INPUT_FIELDS
         ("token_issued_ms", np.int64),  # of the token in use; −1: none yet; SHUT: no token opens the slot
         ("challenge_counter", np.int64),  # of the session in use; −1: none yet
         ("send_sequence", np.int64),  # next to be sent
@@ -85,10 +88,27 @@ SLOT = np.dtype(
         ("send_key", np.uint8, (32,)),
         ("receive_key", np.uint8, (32,)),
         ("replay", np.uint32, (datagrams.REPLAY_WINDOW,)),  # sequence + 1 last seen at sequence % window
-        ("reliable", np.int64, (RELIABLE_RING, 3)),  # kind, a, b at number % ring
+        ("roster_cursor", np.int64),  # how far the client's present pass over the roster is, see `roster`
+        ("roster_known", np.int64),  # roster version up to which every change is queued for the client
+        ("roster_target", np.int64),  # … and will be after the pass
+        ("reliable", np.int64, (RELIABLE_RING, RELIABLE_COLUMNS)),  # at number % ring, as `reliable_kinds`
     ],
     align=True,
 )
+
+# What everybody is told of a slot, beside the id of its player.
+ROSTER = np.dtype(
+    [
+        ("team", np.int64),
+        ("version", np.int64),  # IDENTITY's roster_version when this last changed
+        ("name_bytes", np.int64),
+        ("name", np.uint8, (MAX_NAME_BYTES,)),  # UTF-8
+    ],
+    align=True,
+)
+
+# Rows of ServerState.vitals.
+VITALS_VALUE, VITALS_CHANGED = range(2)
 
 SLOT_HEAD_BYTES = int(SLOT.fields["replay"][1]) if SLOT.fields else 0  # what most datagrams need of it
 
@@ -102,6 +122,10 @@ IDENTITY = np.dtype(
         ("challenge_counter", np.int64),
         ("handshakes", np.int64),  # looked at in this batch
         ("time_out_s", np.float64),
+        ("roster_version", np.int64),  # grows with every change of a slot
+        ("shows_health", np.int64),  # to whom a player's health is shown, SHOWN_TO_…
+        ("shows_connection", np.int64),
+        ("vitals_changed", np.int64),  # players whose vitals have changed in this tick
         ("token_ahead_s", np.float64),  # Unix time, by which tokens expire, minus the time of ticks
     ],
     align=True,
@@ -127,12 +151,21 @@ class ServerState(NamedTuple):
     sent: npt.NDArray[
         np.uint64
     ]  # [N, HISTORY_TICKS, 2, G]: sets of entities in the snapshot kept there: records, leaves
+    roster: npt.NDArray[Any]  # ROSTER[N]
+    # [2, N]: health and connected of each player as `vitals` packs them; and, in the first places, the
+    # players whose have changed in this tick
+    vitals: npt.NDArray[np.int32]
+    shown: npt.NDArray[np.int32]  # [MAX_VITALS] scratch: whose vitals one client gets
+    team_start: npt.NDArray[
+        np.int32
+    ]  # [T + 1] the players of team t are team_members[team_start[t] : …[t + 1]]
+    team_members: npt.NDArray[np.int32]  # [N]
     leaving: npt.NDArray[np.uint16]  # [N, N]: entities whose leave is not acknowledged
     history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N, RECORD_WORDS]: records of all entities by tick
     codes: npt.NDArray[np.uint64]  # [HISTORY_TICKS, N, 2] by age: encoded bits; tick << 8 | length
     plain: npt.NDArray[np.uint64]  # [N, PLAIN_WORDS]: snapshots before sealing
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one opened datagram
-    heads: npt.NDArray[np.int64]  # [6]: the head of one client message
+    heads: npt.NDArray[np.int64]  # the head of one client message
     workspace: npt.NDArray[np.uint8]  # [WORKSPACE_BYTES]: one handshake, nonces
     sets: npt.NDArray[np.uint64]  # [2, G]: whose records are being written, and which are odd
     runs: npt.NDArray[
@@ -154,10 +187,20 @@ def allocate(
     port: int,
     secret: bytes,
     time_out_s: float,
+    teams: Sequence[int],
+    shows: tuple[int, int],
     zeros: AllocateZeros = np.zeros,
 ) -> ServerState:
     """Allocate the state of a match; arguments as of `wire.ServerWire`, ``zeros`` allocates arrays."""
     n = len(player_ids)
+    team = np.asarray(teams, np.int32)
+    roster = zeros(n, ROSTER)
+    roster["team"] = team
+    roster["version"] = 1
+    team_start = zeros(int(team.max()) + 2, np.int32)
+    team_start[1:] = np.cumsum(np.bincount(team))
+    team_members = zeros(n, np.int32)
+    team_members[:] = np.argsort(team, kind="stable")
     slots = zeros(n, SLOT)
     slots["player_id"] = player_ids
     slots["token_issued_ms"] = -1
@@ -171,6 +214,8 @@ def allocate(
     identity["match_id"] = _bytes(match_id.bytes)
     identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
     identity["time_out_s"] = time_out_s
+    identity["roster_version"] = 1
+    identity["shows_health"], identity["shows_connection"] = shows
     per_slot = zeros((PER_SLOT_ROWS, n), np.int32)
     per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
     per_slot[PACKED_COUNT] = -1
@@ -187,12 +232,17 @@ def allocate(
         views=zeros((2, n, n), np.int32),
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
         sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),
+        roster=roster,
+        vitals=zeros((2, n), np.int32),
+        shown=zeros(MAX_VITALS, np.int32),
+        team_start=team_start,
+        team_members=team_members,
         leaving=zeros((n, n), np.uint16),
         history=zeros((HISTORY_TICKS, n, RECORD_WORDS), np.int64),
         codes=zeros((HISTORY_TICKS, n, 2), np.uint64),
         plain=zeros((n, PLAIN_WORDS), np.uint64),
         scratch=zeros(PLAIN_WORDS, np.uint64),
-        heads=zeros(6, np.int64),
+        heads=zeros(len(CLIENT_MESSAGE_FIELDS), np.int64),
         workspace=zeros(WORKSPACE_BYTES, np.uint8),
         sets=zeros((2, groups), np.uint64),
         runs=zeros((groups, RUN_AGES, RUN_WORDS), np.uint64),

@@ -59,17 +59,20 @@ What ``encode_batch`` takes:
 - ``left`` int32[N, L], ``left_count`` int32[N]: entities that left the client's view in this tick. Say it
   once: the wire repeats it until acknowledged. Listing an entity in ``selected`` brings it (back) into
   view, with all its fields.
-- ``match_state`` int32[6], names MATCH_PHASE (0 waiting, 1 playing, 2 over), MATCH_ZONE_X, MATCH_ZONE_Y,
-  MATCH_ZONE_RADIUS (1/64 m), MATCH_ALIVE, MATCH_COUNTDOWN (ticks until the phase ends, 0…65535): sent to
-  each client every 8th tick and at each change of phase.
+- ``match_state`` int32[MATCH_COLUMNS]: the table MATCH_FIELDS, from MATCH_SCORES_AT on the scores (by score
+  field, then by team), from MATCH_OBJECTIVES_AT on the objectives, OBJECTIVE_COLUMNS each: sent to each
+  client every 8th tick and at each change of phase.
 - ``hints`` int32[N]: 8 octants × 2 bits of intensity, octant 0 east, counter-clockwise; 0: none.
 
 It fills ``packed_count`` int32[N]: how many of ``selected`` fitted, a prefix of the list (−1: no snapshot).
 
-Reliable messages, 8 bytes of payload each, repeated until acknowledged, delivered once and in order:
-``wire.queue_reliable(slots, kinds, payloads)`` or, compiled, ``reliable.queue_reliable(state, slot, kind, a,
-b)`` with slot −1 for all slots and the payload as two int64 in 0…2³²−1. Kinds and their payloads are in
-`fields` (RELIABLE_KILL, RELIABLE_HIT, RELIABLE_MATCH_OVER, …).
+Reliable messages, repeated until acknowledged, delivered once and in order: ``wire.queue_reliable(slot, kind,
+*values)`` or, compiled, ``reliable.queue_reliable(state, slot, kind, values)`` with slot −1 for all who are
+connected. Kinds and their fields are in `reliable_kinds`. Who has which slot is told by itself: at every
+change call ``wire.set_player(entity, player_id, name)``.
+
+Where a mode does not show health and connection to everybody, ``world`` holds HEALTH_NOT_SHOWN in their
+place, and a tick calls `vitals.note_vitals` for each player.
 
 Counters: ``drops`` int64[len(DROP_REASONS)] by reason (`datagrams.DROP_REASONS` names them), ``counters``
 int64[…] named by `datagrams.COUNTERS`; ``drops_by_reason()`` and ``counters_by_name()`` give dicts.
@@ -78,7 +81,6 @@ int64[…] named by `datagrams.COUNTERS`; ``drops_by_reason()`` and ``counters_b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -86,7 +88,7 @@ import numpy.typing as npt
 
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import datagrams
-from dedicated_server.protocol.fields import MAX_ENTITIES
+from dedicated_server.protocol.fields import MAX_ENTITIES, SHOWN_TO_EVERYBODY
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
@@ -95,6 +97,7 @@ from dedicated_server.protocol.inputs import (
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
+from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES
 from dedicated_server.protocol.server.receive import open_batch
 from dedicated_server.protocol.server.reliable import queue_reliable
 from dedicated_server.protocol.server.snapshot import encode_batch
@@ -112,6 +115,12 @@ from dedicated_server.protocol.server.transmit import seal_batch
 
 SECRET_BYTES = 48
 
+
+def cut_name(name: str) -> bytes:
+    """A name as the wire has it: UTF-8, of at most 32 bytes, cut between two characters."""
+    return name.encode(errors="ignore")[:MAX_NAME_BYTES].decode(errors="ignore").encode()
+
+
 IntArray = npt.NDArray[np.int32]
 
 
@@ -122,6 +131,9 @@ class ServerWire:
         fleet_key: the 32 bytes that connect tokens are sealed with.
         match_id: the match.
         player_ids: in roster order, 1 to MAX_ENTITIES of them.
+        teams: of each slot; by default each is a team of its own.
+        names: of the players; by default they have none.
+        shows_health, shows_connection: to whom a player's are shown, SHOWN_TO_… of `fields`.
         host, port: as connect tokens name the server.
         secret: SECRET_BYTES bytes of this server alone, fit for keys: cookie key and salt prefix.
         time_out_s: silence after which a client is timed out.
@@ -139,13 +151,29 @@ class ServerWire:
         host: str,
         port: int,
         secret: bytes,
+        teams: Sequence[int] | None = None,
+        names: Sequence[str] = (),
+        shows_health: int = SHOWN_TO_EVERYBODY,
+        shows_connection: int = SHOWN_TO_EVERYBODY,
         time_out_s: float = datagrams.TIME_OUT_S,
         zeros: AllocateZeros = np.zeros,
     ) -> None:
         if not 1 <= len(player_ids) <= MAX_ENTITIES:
             raise ValueError(f"a match has 1 to {MAX_ENTITIES} players, not {len(player_ids)}")
-        self.state = allocate(fleet_key, match_id, player_ids, host, port, secret, time_out_s, zeros)
-        state = self.state
+        self.state = state = allocate(
+            fleet_key,
+            match_id,
+            player_ids,
+            host,
+            port,
+            secret,
+            time_out_s,
+            range(len(player_ids)) if teams is None else teams,
+            (shows_health, shows_connection),
+            zeros,
+        )
+        for entity, name in enumerate(names):
+            self._write_name(entity, name)
         self.players = len(player_ids)
         self.status = state.status
         self.inputs = state.inputs
@@ -206,10 +234,22 @@ class ServerWire:
     def token_ahead_s(self, seconds: float) -> None:
         self.state.identity["token_ahead_s"] = seconds
 
-    def queue_reliable(self, slots: Sequence[int], kinds: Sequence[int], payloads: Any) -> None:
-        """Queue messages: ``payloads`` is [M, 2] of (a, b); slot −1 is everybody."""
-        for slot, kind, (a, b) in zip(slots, kinds, payloads, strict=True):
-            queue_reliable(self.state, slot, kind, a, b)
+    def queue_reliable(self, slot: int, kind: int, *values: int) -> None:
+        """Queue a message with these values of its kind's fields; slot −1 is everybody who is connected."""
+        queue_reliable(self.state, slot, kind, values)
+
+    def set_player(self, entity: int, player_id: int, name: str = "") -> None:
+        """Give a slot to a player, or with player id 0 to nobody: all clients are told."""
+        state = self.state
+        state.slots["player_id"][entity] = player_id
+        self._write_name(entity, name)
+        state.identity["roster_version"] += 1
+        state.roster["version"][entity] = state.identity["roster_version"][0]
+
+    def _write_name(self, entity: int, name: str) -> None:
+        written = cut_name(name)
+        self.state.roster["name_bytes"][entity] = len(written)
+        self.state.roster["name"][entity, : len(written)] = np.frombuffer(written, np.uint8)
 
     def drops_by_reason(self) -> dict[str, int]:
         """How many datagrams were dropped so far, by reason."""

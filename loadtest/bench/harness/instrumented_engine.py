@@ -31,6 +31,7 @@ from loadtest.bench.harness.floor import Floor
 from loadtest.bench.harness.run_config import (
     HOST,
     WARM_UP_S,
+    Hit,
     RunConfig,
     ServerFigures,
 )
@@ -63,7 +64,7 @@ class InstrumentedEngine:
         self._burst = burst
         self._in_blocks = config.in_blocks
         self._block_ticks, self._settle_ticks = config.block
-        self._sent_hits: list[list[tuple[int, int, int]]] = (
+        self._sent_hits: list[list[tuple[int, Hit]]] = (
             [[] for _ in range(config.players)] if config.link else []
         )
         self._players = len(engine.match.roster)
@@ -149,7 +150,7 @@ class InstrumentedEngine:
         shared.position_history[row, :, : self._players] = shared.ground_truth[:, : self._players]
         shared.position_history_tick[row] = tick
         for actor, victim, points, _, shot in world.hits[:, : world.counters[HIT_COUNT]].T.tolist():
-            self._sent_hits[actor].append((tick, victim | points << 16, shot))
+            self._sent_hits[actor].append((tick, (victim, points, shot)))
 
     def _take_floor_turn(self) -> None:
         engine, shared, floor = self._engine, self._shared, self._floor

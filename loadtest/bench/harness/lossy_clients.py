@@ -23,13 +23,21 @@ from dedicated_server.protocol.client.state import CLIENT_CONNECTED, EVENT_RING,
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.client.view import ClientView, new_view, view_frame, view_received, view_sent
 from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
-from dedicated_server.protocol.fields import RELIABLE_HIT, TICK_HZ
+from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.movement import movement_of
+from dedicated_server.protocol.reliable_kinds import (
+    HIT_INPUT_TICK,
+    HIT_POINTS,
+    HIT_VICTIM,
+    RELIABLE_HIT,
+    RELIABLE_KIND,
+)
 from loadtest.bench.harness import statistics
 from loadtest.bench.harness.movement import move, new_walkers
 from loadtest.bench.harness.poller import Poller, StepLoop, allow_descriptors
 from loadtest.bench.harness.run_config import (
     HOST,
+    Hit,
     LinkConfig,
     LossyClientFigures,
     RunConfig,
@@ -197,7 +205,7 @@ def prepare(shared: SharedState, _send: Send) -> bool:
 def _run_steps(
     config: RunConfig, shared: SharedState, sessions: ClientSessions, clients: LossyClients, poller: Poller
 ) -> LossyClientFigures:
-    received: list[list[tuple[int, int]]] = [[] for _ in range(config.players)]
+    received: list[list[Hit]] = [[] for _ in range(config.players)]
     known = np.zeros(config.players, np.int64)
     steps = StepLoop(shared, poller, STEP_HZ, STEPS_PER_FRAME, partial(read, clients))
     for number, now_s, _late_ns, window in steps:
@@ -209,21 +217,19 @@ def _run_steps(
     return _figures(sessions, clients, received, steps.missed)
 
 
-def _collect_hits(
-    sessions: ClientSessions, known: npt.NDArray[np.int64], received: list[list[tuple[int, int]]]
-) -> None:
+def _collect_hits(sessions: ClientSessions, known: npt.NDArray[np.int64], received: list[list[Hit]]) -> None:
     """Add the hits of which clients were told since the last call to ``received``."""
     counts = sessions.sessions["events_count"]
     for client in np.flatnonzero(counts > known):
         for number in range(int(known[client]), int(counts[client])):
-            kind, a, b = sessions.state.events[client, number % EVENT_RING].tolist()
-            if kind == RELIABLE_HIT:
-                received[client].append((a, b))
+            event = sessions.state.events[client, number % EVENT_RING].tolist()
+            if event[RELIABLE_KIND] == RELIABLE_HIT:
+                received[client].append((event[HIT_VICTIM], event[HIT_POINTS], event[HIT_INPUT_TICK]))
         known[client] = counts[client]
 
 
 def _figures(
-    sessions: ClientSessions, clients: LossyClients, received: list[list[tuple[int, int]]], missed: int
+    sessions: ClientSessions, clients: LossyClients, received: list[list[Hit]], missed: int
 ) -> LossyClientFigures:
     clocks, own, table = clients.views.clocks, clients.views.prediction.own, sessions.sessions
     queues = (clients.up, clients.down)

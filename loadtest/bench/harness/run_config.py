@@ -38,6 +38,9 @@ EVENT_BLOCK_TICKS: Final = 24
 EVENT_SETTLE_TICKS: Final = 9
 
 
+Hit = tuple[int, int, int]  # that a shooter is told: victim, damage points, client tick of the shot
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A square around the map's centre in which the players start and stay; ``half_m`` is half its side."""
@@ -179,9 +182,7 @@ class ServerFigures:
     grown_mb: float  # by which the process's memory grew
     last_tick: int
     events: dict[str, Any] = field(default_factory=dict)  # the producer's counters, where events were sent
-    sent_hits: list[list[tuple[int, int, int]]] = field(
-        default_factory=list
-    )  # each client's hits: tick, a, b
+    sent_hits: list[list[tuple[int, Hit]]] = field(default_factory=list)  # of each client, with their tick
 
 
 @dataclass(slots=True)
@@ -213,6 +214,6 @@ class LossyClientFigures:
     loss: float  # of the whole match, as is what follows
     starved: float  # share of frames that showed a tick of which no snapshot had arrived
     corrections: float  # share of predictions that were wrong
-    received_hits: list[list[tuple[int, int]]]  # each client's hits: a, b
+    received_hits: list[list[Hit]]  # each client's hits
     connected: int
     missed_steps: int

@@ -10,6 +10,7 @@ from dedicated_server.protocol.fields import TICK_HZ
 from loadtest.bench.harness.rig import Rig
 from loadtest.bench.harness.run_config import (
     CLUSTER,
+    Hit,
     LinkConfig,
     LossyClientFigures,
     RunConfig,
@@ -17,7 +18,6 @@ from loadtest.bench.harness.run_config import (
 )
 
 IN_FLIGHT_S: Final = 2.0  # hits of the last seconds may still be in flight
-Hits = list[tuple[int, int]]
 
 
 def run(
@@ -64,12 +64,12 @@ def describe(config: RunConfig, served: ServerFigures, clients: LossyClientFigur
     }
 
 
-def compare(sent: list[list[tuple[int, int, int]]], received: list[Hits], until_tick: int) -> dict[str, int]:
+def compare(sent: list[list[tuple[int, Hit]]], received: list[list[Hit]], until_tick: int) -> dict[str, int]:
     """Compare the hits that each client received with those that were sent to it.
 
     Args:
-        sent: for each client (tick, a, b) in order.
-        received: for each client (a, b) in order.
+        sent: for each client (tick, hit) in order.
+        received: for each client its hits in order.
         until_tick: hits of later ticks may still be in flight.
 
     Returns:
@@ -78,8 +78,8 @@ def compare(sent: list[list[tuple[int, int, int]]], received: list[Hits], until_
     """
     counts = {"sent": 0, "received": 0, "missing": 0, "wrong": 0}
     for expected, got in zip(sent, received, strict=True):
-        due = sum(tick <= until_tick for tick, _, _ in expected)
-        right = sum(ours == (a, b) for ours, (_, a, b) in zip(got, expected, strict=False))
+        due = sum(tick <= until_tick for tick, _ in expected)
+        right = sum(ours == hit for ours, (_, hit) in zip(got, expected, strict=False))
         counts["sent"] += len(expected)
         counts["received"] += len(got)
         counts["missing"] += max(due - len(got), 0)

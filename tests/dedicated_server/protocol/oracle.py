@@ -14,9 +14,19 @@ MATCH_LAYOUT = (
     ("zone_x", 17),
     ("zone_y", 17),
     ("zone_radius", 17),
-    ("alive", 11),
-    ("countdown", 16),
+    ("alive", 12),
+    ("countdown", 20),
+    ("scores", 5),
+    ("objectives", 4),
 )
+# Of each kind of reliable message: (field, bits, what zero bits stand for).
+RELIABLE_LAYOUTS = {
+    1: (("killer", 12, -1), ("victim", 11, 0), ("weapon", 3, 0), ("players_left", 12, 0), ("assist", 12, -1)),
+    2: (("victim", 11, 0), ("points", 10, 0), ("input_tick", 16, 0)),
+    3: (("placement", 12, 0), ("winner", 12, -1), ("kills", 16, 0)),
+    4: (("entity", 11, 0), ("team", 12, 0), ("player", 63, 0), ("name_bytes", 6, 0)),
+}
+CLIENT_LENGTHS = bytes([95, 48, 0, 0, 0, 0, 0, 0])
 
 
 class BitReader:
@@ -172,8 +182,12 @@ class Snapshot:
     tick: int
     input_newest: int
     input_lag: int
-    reliable: list[tuple[int, int, int, int]]  # number, kind, a, b
+    reliable: list[tuple[int, ...]]  # number, kind, then the kind's fields
+    names: list[str]  # of the roster's messages among them
     match: dict[str, int] | None
+    scores: list[int]
+    objectives: list[tuple[int, int, int]]  # state, carrier, team
+    vitals: dict[int, tuple[int, int]]  # entity: health, connected
     hints: int
     leaves: list[int]
     records: dict[int, Record]
@@ -185,15 +199,34 @@ def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapsh
     reader = BitReader(plain)
     if reader.take(2) == 0:
         return None
-    tick, newest, lag, base_age, gap_bits = (reader.take(bits) for bits in (32, 31, 6, 6, 4))
-    reliable = []
+    tick, newest, lag, base_age, gap_bits = (reader.take(bits) for bits in (24, 16, 6, 6, 4))
+    reliable: list[tuple[int, ...]] = []
+    names: list[str] = []
     if reader.take(1):
         count, first = reader.take(4), reader.take(16)
-        reliable = [
-            ((first + number) & 0xFFFF, reader.take(4), reader.take(32), reader.take(32))
-            for number in range(count)
+        for number in range(count):
+            kind, length = reader.take(4), reader.take(9)
+            values = [reader.take(bits) + least for _, bits, least in RELIABLE_LAYOUTS[kind]]
+            rest = length - sum(bits for _, bits, _ in RELIABLE_LAYOUTS[kind])
+            text = bytes(reader.take(8) for _ in range(rest // 8))
+            reliable.append(((first + number) & 0xFFFF, kind, *values))
+            if kind == 4:
+                assert len(text) == values[3]
+                names.append(text.decode())
+    match: dict[str, int] | None = None
+    scores: list[int] = []
+    objectives: list[tuple[int, int, int]] = []
+    if reader.take(1):
+        match = {name: reader.take(bits) for name, bits in MATCH_LAYOUT}
+        scores = [reader.take(12) for _ in range(match["scores"])]
+        objectives = [
+            (reader.take(2), reader.take(12) - 1, reader.take(5)) for _ in range(match["objectives"])
         ]
-    match = {name: reader.take(bits) for name, bits in MATCH_LAYOUT} if reader.take(1) else None
+    vitals: dict[int, tuple[int, int]] = {}
+    if reader.take(1):
+        for _ in range(reader.take(6)):
+            entity = reader.take(11)
+            vitals[entity] = (reader.take(7), reader.take(1))
     hints = reader.take(16) if reader.take(1) else 0
     leaves = [reader.take(11) for _ in range(reader.take(6))] if reader.take(1) else []
     records: dict[int, Record] = {}
@@ -212,7 +245,9 @@ def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapsh
             records[entity] = read_delta(reader, history[tick - age][entity], age)
     assert reader.left < 8
     assert reader.value == 0
-    return Snapshot(tick, newest, lag, reliable, match, hints, leaves, records, full)
+    return Snapshot(
+        tick, newest, lag, reliable, names, match, scores, objectives, vitals, hints, leaves, records, full
+    )
 
 
 @dataclass(frozen=True)
@@ -238,13 +273,14 @@ def write_message(
     """An inputs message; ``inputs`` newest first."""
     writer = BitWriter()
     for value, bits in (
-        (0, 2), (ack_tick, 32), (ack_bits, 32), (reliable_ack, 16), (input_tick, 31), (len(inputs), 5)
+        (0, 2), (ack_tick & 0xFFFFFF, 24), (ack_bits, 32), (reliable_ack, 16), (input_tick & 0xFFFF, 16),
+        (len(inputs), 5),
     ):  # fmt: skip
         writer.put(value, bits)
     newer: tuple[int, ...] | None = None
     for one in inputs:
         lag = min(max(ack_tick - one.view_tick, 0), 255)
-        movement = (one.move_x & 0xFF, one.move_y & 0xFF, one.yaw, one.buttons)
+        movement = (one.move_x + 128, one.move_y + 128, one.yaw, one.buttons)
         if newer is not None:
             same = repeat and (*movement, lag - 1) == newer
             writer.put(int(same), 1)
@@ -261,7 +297,7 @@ def read_message(plain: bytes) -> tuple[int, int, int, int, list[Input]]:
     """The reverse of `write_message`."""
     reader = BitReader(plain)
     assert reader.take(2) == 0
-    ack_tick, ack_bits, reliable_ack, input_tick, count = (reader.take(bits) for bits in (32, 32, 16, 31, 5))
+    ack_tick, ack_bits, reliable_ack, input_tick, count = (reader.take(bits) for bits in (24, 32, 16, 16, 5))
     inputs: list[Input] = []
     values: list[int] = []
     for number in range(count):
@@ -270,7 +306,7 @@ def read_message(plain: bytes) -> tuple[int, int, int, int, list[Input]]:
         else:
             values = [reader.take(bits) for bits in (8, 8, 16, 8, 8)]
         x, y, yaw, buttons, lag = values
-        inputs.append(Input(x - 256 * (x > 127), y - 256 * (y > 127), yaw, buttons, ack_tick - lag))
+        inputs.append(Input(x - 128, y - 128, yaw, buttons, ack_tick - lag))
     assert reader.left < 8
     assert reader.value == 0
     return ack_tick, ack_bits, reliable_ack, input_tick, inputs
@@ -301,18 +337,18 @@ class OracleClient:
         return self.token[-32:]
 
     def request(self) -> bytes:
-        return b"\x00" + self.token[:175]
+        return b"\x00" + self.token[:175] + CLIENT_LENGTHS
 
     def respond(self, challenge: bytes) -> bytes:
-        assert len(challenge) == 65
+        assert len(challenge) == 113
         assert challenge[0] == 1
         tag = self.token[159:175]
-        assert blake2(self.down_key, challenge[:49] + tag, 16) == challenge[49:]
+        assert blake2(self.down_key, challenge[:97] + tag, 16) == challenge[97:]
         salt = challenge[1:25]
         self.send_key = blake2(self.up_key, b"\x05" + salt, 32)
         self.receive_key = blake2(self.down_key, b"\x05" + salt, 32)
         self.sequence = 0
-        response = b"\x02" + self.token[:175] + challenge[1:49]
+        response = b"\x02" + self.token[:175] + CLIENT_LENGTHS + challenge[1:49]
         return response + blake2(self.up_key, response, 16)
 
     def refused(self, refusal: bytes) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.entities import RECORD_WORDS
+from dedicated_server.protocol.fields import MATCH_COLUMNS
 from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import Record
 
@@ -54,7 +55,11 @@ class Table:
     """``players`` clients and their server; everything they said to each other passes through `step`."""
 
     def __init__(
-        self, players: int, cipher: int = connect_token.CIPHER_AEGIS_128L, join: bool = True
+        self,
+        players: int,
+        cipher: int = connect_token.CIPHER_AEGIS_128L,
+        join: bool = True,
+        **of_wire: Any,
     ) -> None:
         self.players = players
         self.wire = ServerWire(
@@ -64,13 +69,14 @@ class Table:
             host=HOST,
             port=PORT,
             secret=SECRET,
+            **of_wire,
         )
         self.tick = 0
         self.now_s = NOW_S
         self.world = np.zeros((players, RECORD_WORDS), np.int64)
-        self.match_state = np.zeros(6, np.int32)
+        self.match_state = np.zeros(MATCH_COLUMNS, np.int32)
         self.hints = np.zeros(players, np.int32)
-        self.clients = ClientSessions(players, players)
+        self.clients = ClientSessions(players, players, names=True)
         self.heard: list[tuple[int, bytes]] = []  # what clients have sent since the last tick
         self.out = np.zeros(ROOM, np.uint8)
         if join:

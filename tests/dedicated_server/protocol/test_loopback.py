@@ -10,6 +10,7 @@ from dedicated_server.native.mmsg import sockaddr
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
+from dedicated_server.protocol.fields import MATCH_COLUMNS
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, FLEET_KEY, MATCH_ID, ROOM, token
 
@@ -36,6 +37,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
         world = np.arange(PLAYERS)[:, None] * 1_000_003
         everybody = np.tile(np.arange(PLAYERS, dtype=np.int32), (PLAYERS, 1))
         counts, none = np.full(PLAYERS, PLAYERS, np.int32), np.zeros(PLAYERS, np.int32)
+        match_state = np.zeros(MATCH_COLUMNS, np.int32)
         room = np.zeros(ROOM, np.uint8)
         batch, lengths = np.zeros((64, ROOM), np.uint8), np.zeros(64, np.int32)
         senders = np.zeros((64, 16), np.uint8)
@@ -55,7 +57,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
                 senders[row] = sockaddr(*source)
             wire.open_batch(batch, lengths, senders, said, now_s, tick)
             wire.input_applied[:] = wire.input_newest
-            wire.encode_batch(tick, world, everybody, counts, everybody, none, np.zeros(6, np.int32), none)
+            wire.encode_batch(tick, world, everybody, counts, everybody, none, match_state, none)
             wire.seal_batch(now_s)
             for row in range(int(wire.out_count[0])):
                 to_port = int.from_bytes(wire.out_addr[row, 2:4].tobytes(), "big")

@@ -11,6 +11,7 @@ from tests.dedicated_server.protocol.oracle import OracleClient, Record, read_me
 def test_the_documents_tables_and_vectors_are_those_of_the_code() -> None:
     text = document.DOCUMENT.read_text()
     assert document.render(text) == text
+    assert document.VECTORS.read_text() == document.vectors_json()
 
 
 def test_every_generated_section_is_in_the_document_once() -> None:

@@ -5,15 +5,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.sessions import ClientCapacityError, ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, CLIENT_TIMED_OUT, EVENT_RING
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT
 from dedicated_server.protocol.inputs import INPUT_BUTTONS, INPUT_TICK
+from dedicated_server.protocol.reliable_kinds import (
+    HIT,
+    KILL,
+    MATCH_OVER,
+    RELIABLE_COLUMNS,
+    RELIABLE_HIT,
+    RELIABLE_MATCH_OVER,
+)
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import FLEET_KEY, MATCH_ID, Table, token
+
+KINDS = (KILL, HIT, MATCH_OVER)
 
 
 @settings(max_examples=30)
@@ -51,12 +60,16 @@ def test_reliable_messages_arrive_once_and_in_order_whatever_is_lost(seed: int, 
     random = np.random.default_rng(seed)
     table = Table(3)
     table.connect()
-    expected: list[list[tuple[int, int, int]]] = [[], [], []]
-    for number in range(40):
+    expected: list[list[tuple[int, ...]]] = [[], [], []]
+    for _ in range(40):
         if random.random() < 0.4:
             slot = int(random.integers(-1, 3))
-            message = (fields.RELIABLE_KILL, number, int(random.integers(0, 2**32)))
-            table.wire.queue_reliable([slot], [message[0]], [message[1:]])
+            kind = KINDS[int(random.integers(0, len(KINDS)))]
+            values = [int(random.integers(f.least, f.least + 2**f.bits)) for f in kind.table]
+            if kind is HIT:
+                values[-1] = 0  # a client tick, which the client makes whole
+            table.wire.queue_reliable(slot, kind.number, *values)
+            message = (kind.number, *values, *[0] * (RELIABLE_COLUMNS - 1 - len(values)))
             for client in range(3) if slot < 0 else [slot]:
                 expected[client].append(message)
         table.step(lost=lambda: bool(random.random() < loss))
@@ -72,7 +85,7 @@ def test_reliable_messages_arrive_once_and_in_order_whatever_is_lost(seed: int, 
 def test_a_queue_nobody_listens_to_is_bounded_and_says_so() -> None:
     table = Table(1, join=False)
     for number in range(200):
-        table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(number, 0)])
+        table.wire.queue_reliable(0, RELIABLE_HIT, number, 0, 0)
     assert table.wire.counters_by_name()["reliable_overflow"] == 72
     table.clients.add(token())
     for _ in range(20):
@@ -85,10 +98,10 @@ def test_a_queue_nobody_listens_to_is_bounded_and_says_so() -> None:
 def test_match_over_is_told_as_an_event_and_as_a_field() -> None:
     table = Table(2)
     table.connect()
-    table.wire.queue_reliable([0], [fields.RELIABLE_MATCH_OVER], [(1, 5)])
+    table.wire.queue_reliable(0, RELIABLE_MATCH_OVER, 1, 5, 3)
     table.step()
     assert table.clients.sessions["match_over"].tolist() == [1, 0]
-    assert table.clients.state.events[0, 0].tolist() == [fields.RELIABLE_MATCH_OVER, 1, 5]
+    assert table.clients.state.events[0, 0, :4].tolist() == [RELIABLE_MATCH_OVER, 1, 5, 3]
 
 
 def test_a_graceful_leave_frees_the_server_at_once() -> None:
@@ -126,12 +139,12 @@ def test_a_reconnect_with_the_same_token_keeps_the_slot_and_what_was_not_acknowl
 ) -> None:
     table = Table(2)
     table.connect()
-    table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(1, 1)])
+    table.wire.queue_reliable(0, RELIABLE_HIT, 1, 1, 1)
     for _ in range(5):
         table.step()
     for _ in range(silence_ticks):
         table.step(lost=lambda: True)
-    table.wire.queue_reliable([0], [fields.RELIABLE_HIT], [(2, 2)])
+    table.wire.queue_reliable(0, RELIABLE_HIT, 2, 2, 2)
     for index in range(2):
         table.clients.reconnect(index)
     table.connect()

@@ -144,7 +144,7 @@ class LossyTable:
         world = self.engine.match.world
         self.truth[self.engine.tick_number] = world.body[: Y_M + 1].copy()
         for actor, victim, points, _, tick in world.hits[:, : world.counters[HIT_COUNT]].T.tolist():
-            self.hits[actor].append((victim | points << 16, tick))
+            self.hits[actor].append((victim, points, tick))
         sent, self.transport.sent = self.transport.sent, []
         for datagram, (_, port) in sent:
             self._send(self.down[port - 40_000], port - 40_000, datagram)
@@ -180,8 +180,7 @@ class LossyTable:
             view_received(self.view, self.state, client, self.now_s)
         ring = self.state.events.shape[1]
         for number in range(known, int(self.sessions[client]["events_count"])):
-            kind, a, b = self.state.events[client, number % ring].tolist()
-            self.heard[client].append((kind, a, b))
+            self.heard[client].append(tuple(self.state.events[client, number % ring].tolist()))
 
     def truth_at(self, tick: float) -> npt.NDArray[np.float64]:
         """Where everybody was at a tick with fraction: [2, N] metres."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from dedicated_server.protocol import entities, fields
+from dedicated_server.protocol import reliable_kinds as kinds
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.simulation import world as w
@@ -122,13 +123,14 @@ def test_every_hit_and_every_kill_is_told_exactly_once(seed: int) -> None:
     table.play(4_000)
     assert table.engine.finished
     status = table.engine.match.world.status
-    told = [Counter(kind for kind, _, _ in heard) for heard in table.heard]
+    told = [Counter(kind for kind, *_ in heard) for heard in table.heard]
     assert sum(len(hits) for hits in table.hits) > 100
     for client, heard in enumerate(table.heard):
-        assert [(a, b) for kind, a, b in heard if kind == fields.RELIABLE_HIT] == table.hits[client]
-        assert told[client][fields.RELIABLE_HIT] == status[w.HITS, client]
-        assert told[client][fields.RELIABLE_KILL] == status[w.DEATHS].sum()
-        assert told[client][fields.RELIABLE_MATCH_OVER] == 1
+        hits = [tuple(message[1:4]) for message in heard if message[0] == kinds.RELIABLE_HIT]
+        assert hits == table.hits[client]
+        assert told[client][kinds.RELIABLE_HIT] == status[w.HITS, client]
+        assert told[client][kinds.RELIABLE_KILL] == status[w.DEATHS].sum()
+        assert told[client][kinds.RELIABLE_MATCH_OVER] == 1
 
 
 def test_a_longer_line_is_shown_later_but_not_wrong() -> None:

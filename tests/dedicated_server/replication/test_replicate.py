@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import datagrams, entities, fields, sealing
+from dedicated_server.protocol import reliable_kinds as kinds
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
@@ -33,6 +34,12 @@ def wire_of(players: int) -> ServerWire:
     )
 
 
+def connected_wire_of(players: int) -> ServerWire:
+    wire = wire_of(players)
+    wire.status[:] = datagrams.CONNECTED
+    return wire
+
+
 def world_of(players: int, zone_m: float = 100.0) -> w.World:
     rules = np.zeros(w.RULES)
     rules[w.ZONE_START_M], rules[w.ZONE_HOLD_TICKS], rules[w.ZONE_CLOSED_TICKS] = zone_m, 1_000, 2_000
@@ -46,11 +53,11 @@ class Published:
         self, world: w.World, wire: ServerWire, phase: int = fields.PHASE_PLAYING, countdown: int = 5
     ) -> None:
         self.records = np.zeros((len(world.spawns[0]), entities.RECORD_WORDS), dtype=np.int64)
-        self.match_state = np.zeros(len(fields.MATCH_FIELDS), dtype=np.int32)
+        self.match_state = np.zeros(fields.MATCH_COLUMNS, dtype=np.int32)
         replicate_world(world, wire.state, self.records, self.match_state, phase, countdown)
 
 
-def reliable_of(wire: ServerWire, slot: int) -> list[tuple[int, int, int]]:
+def reliable_of(wire: ServerWire, slot: int) -> list[tuple[int, ...]]:
     client = wire.state.slots[slot]
     numbers = range(int(client["reliable_first"]), int(client["reliable_first"] + client["reliable_count"]))
     return [tuple(client["reliable"][number % len(client["reliable"])].tolist()) for number in numbers]
@@ -100,34 +107,36 @@ def test_the_match_state_names_zone_phase_living_and_countdown() -> None:
     world.rules[w.ZONE_X_M], world.rules[w.ZONE_Y_M] = 10.0, -20.0
     world.status[w.ALIVE, 1] = 0
 
-    state = Published(world, wire, fields.PHASE_WAITING, 70_000).match_state
+    state = Published(world, wire, fields.PHASE_WAITING, 864_000).match_state
 
     assert state[fields.MATCH_PHASE] == fields.PHASE_WAITING
     assert state[fields.MATCH_ZONE_X] == (1_024 + 10) * 64
     assert state[fields.MATCH_ZONE_Y] == (1_024 - 20) * 64
     assert state[fields.MATCH_ZONE_RADIUS] == 100 * 64
     assert state[fields.MATCH_ALIVE] == 2
-    assert state[fields.MATCH_COUNTDOWN] == 0xFFFF
+    assert state[fields.MATCH_COUNTDOWN] == 864_000
 
 
 def test_a_hit_is_told_to_the_shooter_and_a_kill_to_everybody() -> None:
-    world, wire = world_of(3), wire_of(3)
+    world, wire = world_of(3), connected_wire_of(3)
     world.counters[w.HIT_COUNT] = 1
     world.hits[: w.HIT_ROWS, 0] = 2, 1, 17, 1, 900
-    world.status[w.ALIVE, 1], world.status[w.CHANGED_TICK, 1], world.status[w.KILLER, 1] = 0, TICK, 2
+    world.status[w.ALIVE, 1] = 0
+    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, 2, 0)
 
     Published(world, wire)
 
-    kill = (fields.RELIABLE_KILL, 2 | 1 << 16, 0 | 2 << 16)
+    kill = (kinds.RELIABLE_KILL, 2, 1, 0, 2, 0)
     assert reliable_of(wire, 0) == [kill]
-    assert reliable_of(wire, 2) == [(fields.RELIABLE_HIT, 1 | 17 << 16, 900), kill]
+    assert reliable_of(wire, 2) == [(kinds.RELIABLE_HIT, 1, 17, 900, 0, 0), kill]
 
 
 def test_a_death_by_the_zone_names_no_killer() -> None:
-    world, wire = world_of(2), wire_of(2)
-    world.status[w.ALIVE, 1], world.status[w.CHANGED_TICK, 1], world.status[w.KILLER, 1] = 0, TICK, -1
+    world, wire = world_of(2), connected_wire_of(2)
+    world.status[w.ALIVE, 1] = 0
+    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, w.NOBODY, w.NOBODY)
     Published(world, wire)
-    assert reliable_of(wire, 0) == [(fields.RELIABLE_KILL, 0xFFFF | 1 << 16, 0 | 1 << 16)]
+    assert reliable_of(wire, 0) == [(kinds.RELIABLE_KILL, -1, 1, 0, 1, -1)]
 
 
 def test_everybody_is_told_their_own_placement_and_who_won() -> None:
@@ -135,9 +144,9 @@ def test_everybody_is_told_their_own_placement_and_who_won() -> None:
     placements, kills = np.array([[2, 3, 1], [4, 0, 1]], dtype=np.int32)
     queue_match_over(wire.state, placements, kills, 2)
     assert [reliable_of(wire, slot) for slot in range(3)] == [
-        [(fields.RELIABLE_MATCH_OVER, 2 | 2 << 16, 4)],
-        [(fields.RELIABLE_MATCH_OVER, 3 | 2 << 16, 0)],
-        [(fields.RELIABLE_MATCH_OVER, 1 | 2 << 16, 1)],
+        [(kinds.RELIABLE_MATCH_OVER, 2, 2, 4, 0, 0)],
+        [(kinds.RELIABLE_MATCH_OVER, 3, 2, 0, 0, 0)],
+        [(kinds.RELIABLE_MATCH_OVER, 1, 2, 1, 0, 0)],
     ]
 
 

@@ -87,12 +87,11 @@ class Swarm:
             if length:
                 opened.send(self._out[:length].tobytes())
 
-    def events_of(self, client: int) -> Iterator[tuple[int, int, int]]:
+    def events_of(self, client: int) -> Iterator[tuple[int, ...]]:
         """The reliable messages that a client has got so far, if they are no more than its ring keeps."""
         ring = self.state.events.shape[1]
         for number in range(int(self.sessions["events_count"][client])):
-            kind, a, b = self.state.events[client, number % ring]
-            yield int(kind), int(a), int(b)
+            yield tuple(self.state.events[client, number % ring].tolist())
 
     def come(self, client: int) -> None:
         """Connect one who was not here at first."""

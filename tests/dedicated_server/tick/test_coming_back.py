@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dedicated_server.match.report import build_report
-from dedicated_server.protocol import fields
+from dedicated_server.protocol import reliable_kinds as kinds
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import CONNECTED, TIME_OUT_S, TIMED_OUT
 from dedicated_server.protocol.fields import TICK_HZ
@@ -27,7 +27,7 @@ async def test_a_client_that_crashed_comes_back_at_once_with_a_newer_token(lay: 
     engine, swarm = table.engine, table.swarm
     await table.play(60)
     before = engine.match.world.body[w.X_M, CRASHED]
-    engine.wire.queue_reliable([CRASHED], [fields.RELIABLE_HIT], [(7, 7)])
+    engine.wire.queue_reliable(CRASHED, kinds.RELIABLE_MATCH_OVER, 7, 1, 7)
     swarm.restart(CRASHED, issued_at=START_S + 1.0)
     await table.play(12, until=lambda: swarm.sessions["state"][CRASHED] == CLIENT_CONNECTED)
     assert swarm.sessions["state"][CRASHED] == CLIENT_CONNECTED
@@ -39,7 +39,7 @@ async def test_a_client_that_crashed_comes_back_at_once_with_a_newer_token(lay: 
     assert engine.match.world.body[w.X_M, CRASHED] - before == pytest.approx(6.0, abs=1.5)  # it ran on
     x_m, _ = positions_of(swarm.state.seen[CRASHED])
     assert x_m == pytest.approx(engine.match.world.body[w.X_M], abs=0.3)  # and sees everybody
-    assert list(swarm.events_of(CRASHED)) == [(fields.RELIABLE_HIT, 7, 7)]
+    assert [event[:4] for event in swarm.events_of(CRASHED)] == [(kinds.RELIABLE_MATCH_OVER, 7, 1, 7)]
     report = build_report(engine)
     assert (report["players_joined"], report["players_connected"], report["players_lost"]) == (3, 3, 0)
     assert report["deaths"] == 0

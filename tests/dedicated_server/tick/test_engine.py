@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dedicated_server.match.report import build_report
-from dedicated_server.protocol import fields
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
+from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_MATCH_OVER
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
 from dedicated_server.tick.engine import STAGES, Phase
@@ -46,8 +46,8 @@ async def test_twenty_clients_play_a_match_to_its_end_and_all_learn_the_result(
     results = {result.player.entity: result for result in engine.result()}
     winner = min(results.values(), key=lambda result: result.placement).player.entity
     for client in range(20):
-        over = [(a, b) for kind_, a, b in swarm.events_of(client) if kind_ == fields.RELIABLE_MATCH_OVER]
-        assert over == [(results[client].placement | winner << 16, results[client].kills)]
+        over = [each[1:4] for each in swarm.events_of(client) if each[0] == RELIABLE_MATCH_OVER]
+        assert over == [(results[client].placement, winner, results[client].kills)]
 
 
 async def test_a_hundred_clients_see_each_other_where_they_are(lay: Lay) -> None:
@@ -146,7 +146,7 @@ async def test_hits_are_confirmed_to_the_shooter_exactly_once(lay: Lay) -> None:
     await table.play(600)
     status = table.engine.match.world.status
     for client in range(2):
-        hits = [message for message in table.swarm.events_of(client) if message[0] == fields.RELIABLE_HIT]
+        hits = [message for message in table.swarm.events_of(client) if message[0] == RELIABLE_HIT]
         assert len(hits) == status[w.HITS, client] > 0
 
 

@@ -14,6 +14,7 @@ import pytest
 from dedicated_server.cards import shipped_cards
 from dedicated_server.match.report import build_report
 from dedicated_server.protocol import fields
+from dedicated_server.protocol import reliable_kinds as kinds
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
 from dedicated_server.recording.replay import replay
@@ -94,7 +95,7 @@ def test_what_the_player_before_did_stays_his_and_his_sides() -> None:
     assert result.player.player_id == NEWCOMER
     assert result.kills == status[w.KILLS, entity] - before
     assert sum(each.kills for each in table.engine.result()) + before == status[w.KILLS].sum()
-    [told] = [b for kind, _, b in table.heard[entity] if kind == fields.RELIABLE_MATCH_OVER]
+    [told] = [each[kinds.OVER_KILLS] for each in table.heard[entity] if each[0] == kinds.RELIABLE_MATCH_OVER]
     assert told == result.kills
     report = build_report(table.engine)
     assert (report["players_joined"], report["players_expected"]) == (11, 10)

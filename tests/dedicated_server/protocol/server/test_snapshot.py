@@ -18,6 +18,7 @@ class Watcher:
         self.table = Table(players, join=False)
         self.client = OracleClient(token(0, cipher=cipher))
         self.input_tick = 0
+        self.reliable = 0  # number of the newest message received
         self.received: list[int] = []
         self.table.say(0, self.client.request())
         [(_, challenge)] = self.table.serve()
@@ -35,13 +36,15 @@ class Watcher:
         snapshot = self.client.open(datagram)
         assert snapshot is not None
         self.received.append(snapshot.tick)
+        for number, *_ in snapshot.reliable:
+            self.reliable += number == self.reliable + 1
         return datagram, snapshot
 
-    def acknowledge(self, reliable: int = 0) -> None:
+    def acknowledge(self) -> None:
         newest = self.received[-1]
         bits = sum(1 << (newest - 1 - tick) for tick in self.received[:-1] if newest - 33 < tick)
         self.input_tick += 1
-        self.table.say(0, self.client.seal(write_message(newest, bits, reliable, 0, [])))
+        self.table.say(0, self.client.seal(write_message(newest, bits, self.reliable, 0, [])))
 
 
 @settings(max_examples=60)
@@ -255,12 +258,18 @@ def test_a_skipped_snapshot_sends_nothing_and_breaks_nothing(age: int) -> None:
 
 def test_match_state_and_hints_reach_the_clients() -> None:
     table = Table(2)
-    table.match_state[:] = [1, 65_536, 70_000, 32_000, 2, 900]
+    table.match_state[: len(fields.MATCH_FIELDS)] = 1, 65_536, 70_000, 32_000, 2, 864_000, 3, 2
+    table.match_state[fields.MATCH_SCORES_AT :][:3] = 5, 4_096, 0
+    table.match_state[fields.MATCH_OBJECTIVES_AT :][:6] = 1, 1, 0, 0, -1, 1
     table.hints[:] = [0, 0b1101]
     table.connect()
     names = ["match_phase", "zone_x", "zone_y", "zone_radius", "alive_count", "countdown_ticks"]
+    names += ["score_count", "objective_count"]
     for index in range(2):
-        assert [int(table.clients.sessions[name][index]) for name in names] == table.match_state.tolist()
+        told = [int(table.clients.sessions[name][index]) for name in names]
+        assert told == table.clients.sessions["match"][index].tolist() == table.match_state[:8].tolist()
+        assert table.clients.state.scores[index, :3].tolist() == [5, 4_095, 0]
+        assert table.clients.state.objectives[index, :2].tolist() == [[1, 1, 0], [0, -1, 1]]
     assert table.clients.sessions["hints"].tolist() == [0, 0b1101]
     table.match_state[fields.MATCH_PHASE] = 2
     table.step()

@@ -135,16 +135,19 @@ def test_a_line_loses_and_delays_what_it_says() -> None:
     assert (2.0 * link["jitter_s"] ** 2) ** 0.5 == pytest.approx(0.02)
 
 
-def test_what_was_heard_is_held_against_what_was_told() -> None:
-    told = [[(1, 5, 5), (2, 6, 6), (9, 7, 7)], [(3, 1, 1)]]
+FIRST, SECOND, OTHER = (5, 5, 5), (6, 6, 6), (1, 1, 1)
 
-    assert compare(told, [[(5, 5), (6, 6)], [(1, 1)]], 5) == {
+
+def test_what_was_heard_is_held_against_what_was_told() -> None:
+    told = [[(1, FIRST), (2, SECOND), (9, (7, 7, 7))], [(3, OTHER)]]
+
+    assert compare(told, [[FIRST, SECOND], [OTHER]], 5) == {
         "sent": 4,
         "received": 3,
         "missing": 0,
         "wrong": 0,
     }
-    assert compare(told, [[(5, 5)], []], 5)["missing"] == 2
-    assert compare(told, [[(5, 5), (5, 5), (6, 6)], [(1, 1)]], 5)["wrong"] == 2  # heard twice
-    assert compare(told, [[(6, 6), (5, 5)], [(1, 1)]], 5)["wrong"] == 2  # in another order
-    assert compare(told, [[(5, 5), (6, 6)], [(1, 1), (8, 8)]], 5)["wrong"] == 1  # never told
+    assert compare(told, [[FIRST], []], 5)["missing"] == 2
+    assert compare(told, [[FIRST, FIRST, SECOND], [OTHER]], 5)["wrong"] == 2  # heard twice
+    assert compare(told, [[SECOND, FIRST], [OTHER]], 5)["wrong"] == 2  # in another order
+    assert compare(told, [[FIRST, SECOND], [OTHER, (8, 8, 8)]], 5)["wrong"] == 1  # never told
