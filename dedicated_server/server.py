@@ -33,6 +33,7 @@ from dedicated_server.agones_sdk import (
 )
 from dedicated_server.cards import cards_in_force
 from dedicated_server.match.backfill_request import HttpBackfillSink
+from dedicated_server.match.mode_events import check_events
 from dedicated_server.match.result_spool import FOLDER as RESULTS_FOLDER
 from dedicated_server.match.result_spool import ResultSpool
 from dedicated_server.match.session import MatchSession, Timeouts
@@ -99,6 +100,7 @@ async def _serve_until_signalled() -> int:
     sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=clock)
     configured = settings()
     Bus.of(configured, clock)  # what is wrong with Kafka's settings ends it now, and not a match
+    check_events(cards_in_force().values())  # and so does what is wrong with modes
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

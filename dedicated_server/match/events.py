@@ -5,17 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
+import structlog
 
+from dedicated_server.cards import ModeCard
+from dedicated_server.match.mode_events import MatchNames, ModeEvent, weapon_of
 from dedicated_server.match.spec import MatchSpec
-from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
+from dedicated_server.simulation.event_buffer import (
+    DEATH,
+    KILL,
+    MATCH_ENDED,
+    MATCH_STARTED,
+    MODE_EVENT,
+    PLAYER_CONNECTED,
+    PLAYER_LEFT,
+    PLAYER_TIMED_OUT,
+)
+from dedicated_server.simulation.world import NOBODY
 from dedicated_server.tick.slots import DamageTotals
 from rewards import events
 from rewards.events import DeathCause, Envelope, EventIds, PlayerPlacement, Source, WeaponDamage
 
+LEFT, KICKED, TIMED_OUT, MATCH_OVER = "left", "kicked", "timed_out", "match_over"
 EVENTS_PER_BATCH = 16  # built before others get a turn: 0.3 ms, so that no tick is late for them
+
+
+log = structlog.get_logger()
 
 
 class EventSink(Protocol):
@@ -25,19 +42,33 @@ class EventSink(Protocol):
         """Queue one event without waiting; return whether there was room for it."""
 
 
+class _Going(NamedTuple):
+    """How and when a player went who may still come back."""
+
+    reason: str
+    tick: int
+    at_s: float
+
+
 class MatchEvents:
     """Emits one match's events in order. Times are those of the ticks in which they happened.
 
     Their ids are made of the match, a number and when the match was formed: told again by another process,
-    and at other times, it has the same. The results' do not depend on how many kills were told before.
+    and at other times, it has the same. The results' do not depend on how many kills were told before, and
+    those of connections are made of the player instead of a number.
+
+    A player is connected once, with their first connection, and disconnected once: when they leave or are
+    kicked; when they have timed out and their slot is given away or the match is over, dated by the time-out;
+    or when the match is over. Who timed out and came back was here all the time.
 
     Args:
         spec: the match.
         source: names the server and the match in each event; its ids are not used.
         sink: takes the events.
+        card: of the match's mode; its weapons and its events are what records number.
         tick_hz: ticks a second.
-        weapons: their names, as the records number them.
         has_left: whether the player of an entity left the match, which is then what the entity died of.
+        was_kicked: whether the player of an entity had to leave.
 
     Attributes:
         emitted: how many events were emitted.
@@ -49,19 +80,23 @@ class MatchEvents:
         source: Source,
         sink: EventSink,
         *,
+        card: ModeCard,
         tick_hz: int,
-        weapons: Sequence[str],
         has_left: Callable[[int], bool],
+        was_kicked: Callable[[int], bool] = lambda entity: False,
     ) -> None:
         self._spec = spec
+        self._own_source = source
         self._source, self._damage_source, self._result_source = (
             replace(source, ids=EventIds.of_match(spec.match_id, spec.allocated_at, part))
             for part in ("", "damage/", "result/")
         )
         self._sink = sink
         self._tick_hz = tick_hz
-        self._weapons = weapons
+        self._weapons = tuple(weapon.name for weapon in card.weapons)
+        self._mode_events = tuple(ModeEvent.of(kind) for kind in card.events)
         self._has_left = has_left
+        self._was_kicked = was_kicked
         self._started_tick = 0
         self._ended_tick: int | None = None
         self._last_death_tick: dict[int, int] = {}
@@ -70,6 +105,15 @@ class MatchEvents:
         self._waited_s = {
             entry.player_id: entry.waited_s for entry in spec.players if entry.waited_s is not None
         }
+        self._names = MatchNames(
+            player_of=lambda entity: self._player_ids[entity],
+            team_of=lambda entity: spec.players[entity].team,
+            weapons=self._weapons,
+            mode=spec.mode,
+            tick_hz=tick_hz,
+        )
+        self._here: dict[int, _Going | None] = {}  # players who have connected and not gone for good
+        self._gone: set[int] = set()
         self.emitted = 0
 
     async def emit_records(self, records: npt.NDArray[Any], *, now_s: float, tick: int) -> None:
@@ -104,6 +148,13 @@ class MatchEvents:
         )
         return ended_at_s
 
+    def emit_goings(self, *, now_s: float, tick: int) -> None:
+        """Emit that everybody has gone who is still here; ``now_s`` is Unix seconds of ``tick``."""
+        ended_tick = tick if self._ended_tick is None else self._ended_tick
+        over = _Going(MATCH_OVER, ended_tick, now_s - (tick - ended_tick) / self._tick_hz)
+        for player_id, going in list(self._here.items()):
+            self._emit_going(player_id, going or over)
+
     def emit_damage(self, damage: Sequence[tuple[int, DamageTotals]], *, now_s: float, tick: int) -> None:
         """Emit what each player (by id) dealt and took; ``now_s`` is Unix seconds of ``tick``."""
         ended_tick = tick if self._ended_tick is None else self._ended_tick
@@ -132,6 +183,8 @@ class MatchEvents:
 
     def slot_reassigned(self, entity: int, player_id: int, waited_s: float) -> None:
         """Note that a slot was given to a player: what its entity does from now on is theirs."""
+        if (going := self._here.get(self._player_ids[entity])) is not None:
+            self._emit_going(self._player_ids[entity], going)
         self._player_ids[entity] = player_id
         self._waited_s[player_id] = waited_s
 
@@ -169,10 +222,11 @@ class MatchEvents:
                         tick=tick,
                         killer_id=self._player(record["actor"]),
                         victim_id=self._player(record["victim"]),
-                        weapon=self._weapons[int(record["weapon"])],
+                        weapon=weapon_of(record, self._weapons),
                         distance_m=float(record["distance_m"]),
                         killer_at=(float(record["actor_x_m"]), float(record["actor_y_m"])),
                         victim_at=(float(record["victim_x_m"]), float(record["victim_y_m"])),
+                        assist_ids=[] if record["assist"] == NOBODY else [self._player(record["assist"])],
                     )
                 )
                 self._emit_death(record, at_s, DeathCause.KILLED)
@@ -181,6 +235,53 @@ class MatchEvents:
                 self._emit_death(record, at_s, DeathCause.LEFT if left else DeathCause.ZONE)
             case k if k == MATCH_ENDED:  # emitted by emit_result, once the placements are known
                 self._ended_tick = tick
+            case k if k >= MODE_EVENT:
+                self._emit_mode_event(self._mode_events[k - MODE_EVENT], record, at_s)
+            case k:
+                self._note_connection(k, int(record["actor"]), _Going("", tick, at_s))
+
+    def _emit_mode_event(self, event: ModeEvent, record: Any, at_s: float) -> None:
+        fields = event.fields(record, self._names)
+        if fields is None:
+            log.error(
+                "a hook said nobody did it: the event is dropped", kind=event.kind, mode=self._spec.mode
+            )
+            return
+        self._emit(events.make_event(self._source, event.kind, fields, now_s=at_s, tick=int(record["tick"])))
+
+    def _note_connection(self, kind: int, entity: int, when: _Going) -> None:
+        """Note that a player came or went; what follows the end of the match is part of the end."""
+        player_id = self._player(entity)
+        if player_id in self._gone or self._ended_tick is not None:
+            return
+        if kind == PLAYER_CONNECTED:
+            if player_id not in self._here:
+                source = self._of_player(player_id, "connected")
+                self._emit(
+                    events.player_connected(source, now_s=when.at_s, tick=when.tick, player_id=player_id)
+                )
+            self._here[player_id] = None
+        elif player_id in self._here and kind == PLAYER_TIMED_OUT:
+            self._here[player_id] = when._replace(reason=TIMED_OUT)
+        elif player_id in self._here and kind == PLAYER_LEFT:
+            self._emit_going(player_id, when._replace(reason=KICKED if self._was_kicked(entity) else LEFT))
+
+    def _emit_going(self, player_id: int, going: _Going) -> None:
+        del self._here[player_id]
+        self._gone.add(player_id)
+        self._emit(
+            events.player_disconnected(
+                self._of_player(player_id, "disconnected"),
+                now_s=going.at_s,
+                tick=going.tick,
+                player_id=player_id,
+                reason=going.reason,
+            )
+        )
+
+    def _of_player(self, player_id: int, what: str) -> Source:
+        ids = EventIds.of_match(self._spec.match_id, self._spec.allocated_at, f"{what}/{player_id}/")
+        return replace(self._own_source, ids=ids)
 
     def _emit_death(self, record: Any, at_s: float, cause: DeathCause) -> None:
         tick = int(record["tick"])

@@ -273,9 +273,10 @@ class MatchSession:
                 ids=EventIds.of_match(self._spec.match_id, self._spec.allocated_at),
             ),
             self._producer,
+            card=self._card,
             tick_hz=engine.config.tick_hz,
-            weapons=[weapon.name for weapon in self._card.weapons],
             has_left=lambda entity: bool(engine.wire.status[entity] == LEFT),
+            was_kicked=lambda entity: bool(engine.slots.kicked[entity]),
         )
 
     def _backfill_agent(self, engine: Engine, events: MatchEvents) -> BackfillAgent | None:
@@ -397,6 +398,7 @@ class MatchSession:
                 )
                 damage.append((player.player_id, result.damage))
         now_s = self._now_s()
+        events.emit_goings(now_s=now_s, tick=tick)
         events.emit_damage(damage, now_s=now_s, tick=tick)
         ended_at_s = events.emit_result(played, now_s=now_s, tick=tick)
         return [structs.replace(row, ended_at=ended_at_s) for row in committed]

@@ -20,7 +20,22 @@ from dedicated_server.protocol.server.state import (
     ServerState,
 )
 from dedicated_server.simulation.damage import come_back, forget_player, spawn, vacate
-from dedicated_server.simulation.world import APPLIED_INPUT, NO_INPUT, PRESENT, World
+from dedicated_server.simulation.event_buffer import PLAYER_CONNECTED, PLAYER_LEFT, PLAYER_TIMED_OUT, emit
+from dedicated_server.simulation.world import APPLIED_INPUT, NO_INPUT, NOBODY, PRESENT, World
+
+
+@njit(cache=True, nogil=True, **INNER)
+def emit_connection(world: World, wire: ServerState, player: int) -> None:
+    """Emit that a player came or went with this tick's datagrams."""
+    kind = 0
+    if wire.per_slot[NEWLY_CONNECTED, player]:
+        kind = PLAYER_CONNECTED
+    elif wire.per_slot[NEWLY_LOST, player] and wire.status[player] == TIMED_OUT:
+        kind = PLAYER_TIMED_OUT
+    elif wire.per_slot[NEWLY_LOST, player] and wire.status[player] == LEFT:
+        kind = PLAYER_LEFT
+    if kind:
+        emit(world, kind, player, NOBODY, NOBODY, NOBODY, 0)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -45,6 +60,7 @@ def apply_connection_changes(
     """
     ever_joined = 0
     for player in range(len(joined)):
+        emit_connection(world, wire, player)
         if wire.per_slot[NEWCOMER, player] == ARRIVES:
             wire.per_slot[NEWCOMER, player] = 0
         _vacate_when_due(world, wire, player, playing, silent_since_s)

@@ -18,6 +18,9 @@ MATCH_STARTED: Final = 1
 KILL: Final = 2  # actor killed victim
 DEATH: Final = 3  # victim died of the zone, or left unhurt
 MATCH_ENDED: Final = 4
+PLAYER_CONNECTED: Final = 5  # actor's player, for the first time or again; also before the match starts
+PLAYER_LEFT: Final = 6  # actor's player said so, or was kicked
+PLAYER_TIMED_OUT: Final = 7  # actor's player, who may come back
 MODE_EVENT: Final = 16  # and above: what the mode's hooks said, MODE_EVENT + the place in its card's events
 
 

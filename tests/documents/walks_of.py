@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from redis.asyncio import Redis
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match.events import MatchEvents
 from dedicated_server.match.spec import MatchSpec, RosterEntry
 from dedicated_server.protocol.server.wire import SECRET_BYTES
@@ -88,8 +89,8 @@ async def walk_kill(settings: Settings) -> Walk:
         spec,
         Source("walk", "west-europe", spec.match_id, ids=EventIds.from_clock(clock)),
         producer,
+        card=shipped_cards()["battle_royale"],
         tick_hz=60,
-        weapons=["rifle"],
         has_left=lambda entity: False,
     )
     store = Store(settings.store_url, "rewards", rules.load(), DEAD_LETTERS.name(settings.topic_prefix))

@@ -90,8 +90,8 @@ class EventBurst:
             order,
             Source("bench", REGION, config.match_id, ids=EventIds.from_clock(system_clock)),
             self._producer,
+            card=config.card,
             tick_hz=config.tick_hz,
-            weapons=[weapon.name for weapon in config.card.weapons],
             has_left=lambda _entity: False,
         )
 

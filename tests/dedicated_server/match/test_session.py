@@ -183,6 +183,13 @@ async def test_a_match_is_checked_out_played_told_and_committed(
     assert kinds["kill"] == report["kills"] > 0
     assert kinds["death"] == report["deaths"] >= 3
     assert kinds["damage_summary"] == 4
+    assert (kinds["player_connected"], kinds["player_disconnected"]) == (4, 4)
+    gone = [
+        each.player_disconnected for each in table.producer.envelopes if each.HasField("player_disconnected")
+    ]
+    assert {(event.player_id, event.reason) for event in gone} == {
+        (id_, "match_over") for id_ in range(11, 15)
+    }
     assert report["events_emitted"] == len(table.producer.envelopes) == table.producer.flushed
     assert sorted(result.placement for result in table.meta.committed) == [1, 2, 3, 4]
     assert [result.fence for result in table.meta.committed] == [111, 112, 113, 114]
@@ -212,6 +219,14 @@ async def test_a_player_who_is_banned_leaves_the_running_match_and_is_committed_
     assert [result.player_id for result in table.meta.committed] == [11, 12, 13]
     left = [each.death for each in table.producer.envelopes if each.HasField("death")]
     assert [death.victim_id for death in left if death.cause == pb.Death.CAUSE_LEFT] == [12]
+    gone = [
+        each.player_disconnected for each in table.producer.envelopes if each.HasField("player_disconnected")
+    ]
+    assert {(event.player_id, event.reason) for event in gone} == {
+        (11, "match_over"),
+        (12, "kicked"),
+        (13, "match_over"),
+    }
 
 
 async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
@@ -224,12 +239,14 @@ async def test_events_carry_the_match_its_ticks_and_the_times_of_these(
     envelopes = table.producer.envelopes
     assert {envelope.match_id for envelope in envelopes} == {match.match_id.bytes}
     assert {envelope.region for envelope in envelopes} == {"west-europe"}
-    start, end = envelopes[0], envelopes[-1]
+    kinds = [envelope.WhichOneof("event") for envelope in envelopes]
+    assert kinds[:4] == ["player_connected"] * 3 + ["match_started"]  # it waits until all are there
+    start, end = envelopes[3], envelopes[-1]
     assert {row.ended_at for row in table.meta.committed} == {end.occurred_at}  # one season for both
     assert [player.player_id for player in start.match_started.players] == [11, 12, 13]
     for envelope in envelopes:
         ticks = envelope.tick - start.tick
-        assert ticks >= 0
+        assert ticks >= 0 or envelope.HasField("player_connected")
         assert envelope.occurred_at - start.occurred_at == pytest.approx(ticks / 60, abs=0.1)
     placements = {placed.player_id: placed for placed in end.match_ended.placements}
     winner = next(placed for placed in placements.values() if placed.placement == 1)

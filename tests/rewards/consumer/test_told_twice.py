@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match.events import MatchEvents
 from dedicated_server.match.spec import MatchSpec, RosterEntry
 from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
-from dedicated_server.simulation.world import EVENT_DTYPE
+from dedicated_server.simulation.world import EVENT_DTYPE, NOBODY
 from dedicated_server.tick.slots import DamageTotals
 from rewards.consumer.store import Store
 from rewards.events import Envelope, EventIds, PlayerPlacement, Source
@@ -63,11 +64,14 @@ async def tell(now_s: float, server: str, *, formed_at: float = NOW_S - 30, kill
     )
     told = Told()
     source = Source(server, spec.region, spec.match_id, ids=EventIds.of(server))
-    events = MatchEvents(spec, source, told, tick_hz=60, weapons=["rifle"], has_left=lambda entity: False)
+    events = MatchEvents(
+        spec, source, told, card=shipped_cards()[spec.mode], tick_hz=60, has_left=lambda entity: False
+    )
     records = np.zeros(2 + kills + 1, EVENT_DTYPE)
     chosen = RECORDS[: 1 + kills] + RECORDS[3:]
     for record, (kind, tick, actor, victim) in zip(records, chosen, strict=True):
         record["kind"], record["tick"], record["actor"], record["victim"] = kind, tick, actor, victim
+        record["assist"] = NOBODY
     await events.emit_records(records, now_s=now_s, tick=1000)
     events.emit_damage([(9, DamageTotals(0, 300.0, 1.0, 9, 3)) for _ in "ab"], now_s=now_s, tick=1000)
     events.emit_result(RESULTS, now_s=now_s, tick=1000)
