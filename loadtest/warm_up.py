@@ -9,7 +9,9 @@ import asyncio
 import subprocess
 import sys
 
+from dedicated_server.cards import shipped_cards
 from launchday import kernel_cache, startup
+from loadtest.bots.goals import load_hooks
 from loadtest.bots.swarm import Swarm
 from loadtest.scenario import reader
 from loadtest.scenario.population import draw_population
@@ -20,7 +22,14 @@ def warm_up() -> None:
     scenario = reader.load_scenario(reader.SHIPPED / "smoke.yaml")
 
     async def start_and_stop() -> None:
-        async with Swarm(draw_population(scenario), entities=2, scenario=scenario, longest_ms=1.0):
+        async with Swarm(
+            draw_population(scenario),
+            cards=shipped_cards(),
+            players=2,
+            scenario=scenario,
+            longest_ms=1.0,
+            hooks=load_hooks(shipped_cards()),
+        ):
             pass
 
     with kernel_cache.compiling("loadtest"):

@@ -32,9 +32,11 @@ def build_report(engine: Engine) -> dict[str, Any]:
     match. ``players_joined`` and ``players_lost`` still count the players who had those slots before them.
     ``players_kicked`` had to leave, and are not among the lost.
     ``tokens_expired`` counts how often clients were told that their connect token has expired.
+    ``sides``: teams of the mode, 0 where everybody plays alone; ``scores``: of each score field, what each
+    team has.
     ``snapshot_every``: 1 while each client gets a snapshot in each tick; 2 or 4 under overload.
     """
-    world, wire, watch = engine.match.world, engine.wire, engine.stage_timer
+    world, wire, watch, card = engine.match.world, engine.wire, engine.stage_timer, engine.config.card
     traffic = engine.transport.traffic
     played_s = max(engine.tick_number, 1) / engine.config.tick_hz
     kbit = engine.sent_bytes[engine.joined] / KILOBIT_BYTES / played_s
@@ -64,6 +66,8 @@ def build_report(engine: Engine) -> dict[str, Any]:
         "players_lost": int(np.count_nonzero(engine.lost)) + engine.slots.departed_lost,
         "players_kicked": int(np.count_nonzero(engine.slots.kicked)) + engine.slots.departed_kicked,
         "players_backfilled": engine.slots.backfilled,
+        "sides": card.teams,
+        "scores": {field.name: world.scores[row].tolist() for row, field in enumerate(card.score)},
         "kills": int(world.status[KILLS].sum()),
         "deaths": int(world.status[DEATHS].sum()),
         "shots": int(world.status[SHOTS].sum()),

@@ -1,179 +1,45 @@
-"""What a bot does, 60 times a second, from what its own client knows: run, stay in the zone, aim at an enemy
-in view, fire.
+"""What a bot does, 60 times a second, from what its own client knows: run, stay in the zone or go for what
+the mode rewards, aim at an enemy in view, fire.
 
 A bot knows nothing that a player at that client would not. It aims at where others are shown, which is as old
 as its link makes it, and its client reports that time to the server. Skill affects the aim alone: the error
 is redrawn four times a second, and its spread falls with the rating.
+
+Where a mode has a goal, those who roam and those who hunt go for it; an enemy in sight makes them weave on
+the way. Those who camp, crowd or stand do so in every mode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.native.compilation import STAGE, njit
-from dedicated_server.protocol.entities import (
-    FLAG_ALIVE,
-    Record,
-    entity_flags,
-    entity_x,
-    entity_y,
-    load_record,
-)
-from dedicated_server.protocol.fields import (
-    BUTTON_FIRE,
-    PHASE_PLAYING,
-    POSITION_UNITS_PER_M,
-    WORLD_HALF_M,
-)
+from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.protocol.client.knowledge import ModeView, is_playing, own_position
+from dedicated_server.protocol.fields import POSITION_UNITS_PER_M, WORLD_HALF_M
+from loadtest.bots.aim import fire, has_line_of_fire, redraw_aim
+from loadtest.bots.bot_state import CAMP, CROWD, HUNT, ROAM, STAND
+from loadtest.bots.mode_table import ModeTable
 from loadtest.bots.perception import NO_TARGET
-from loadtest.bots.rng import next_normal, next_uniform
-from loadtest.scenario.behaviour_profiles import BehaviourProfile
+from loadtest.bots.rng import next_uniform
+from loadtest.bots.terrain import steer
 
 RUN = 127  # full speed
 YAW_TURN = 65_536
 NEAR_M = 4.0  # a waypoint counts as reached
 WANDER_S = 6.0  # a new waypoint at the latest after this
 SAFE_SHARE = 0.7  # waypoints lie within this share of the zone's radius
-TARGET_S = 0.25  # a target is chosen about as often as human eyes rest, and at once when the old one is gone
-AIM_S = 0.25  # a human corrects the aim about four times a second
-REACTION_S = 0.25  # from seeing someone to the first shot
 STRAFE_S = 0.6
-BURST_S = 0.4  # of fire, then a pause
-
-# The aim error's standard deviation in radians is AIM_AT_ZERO · exp(−skill / AIM_FADE). At 40 m a body is
-# 0.025 rad wide, so a rating of 16 hits with 5 % of its shots and one of 35 with 11 %.
-AIM_AT_ZERO = 0.5
-AIM_FADE = 20.0
-
+WEAVE_TURNS = 1.0 / 6.0  # off the way to a goal, to either side, while an enemy is in sight
+THERE_M = 0.2  # a goal counts as reached
+STEER_S = 0.25  # the way around boxes is looked for so often, and at a corner, and when the place has changed
+CORNER_REACHED_M = 0.3
+PLACE_CHANGED_M = 1.0
 CAMP_S = 3_600.0  # a camper stays where it is until the zone comes
-
-MOVEMENTS = ("roam", "hunt", "camp", "crowd", "stand")  # as BehaviourProfile has them
-ROAM, HUNT, CAMP, CROWD, STAND = range(len(MOVEMENTS))
 CROWD_M = 3.0  # a crowd stands within this of the middle of the zone
-
-BOT_STATE_DTYPE = np.dtype(
-    [
-        ("aim_spread_radians", np.float64),
-        ("rest_s", np.float64),  # from the end of a burst to the start of the next
-        ("sight_m", np.float64),  # shoots at nobody beyond this; the rifle reaches 120
-        ("aim_error_radians", np.float64),
-        ("aim_until_s", np.float64),
-        ("waypoint_x_m", np.float64),
-        ("waypoint_y_m", np.float64),
-        ("wander_until_s", np.float64),
-        ("target_until_s", np.float64),
-        ("seen_since_s", np.float64),  # when the present target came into sight
-        ("fire_until_s", np.float64),  # the present burst's end
-        ("rest_until_s", np.float64),  # no new burst before this, even at a new target
-        ("strafe_until_s", np.float64),
-        ("strafe_side", np.float64),  # −1, 0 or 1
-        ("target", np.int32),  # entity aimed at, or NO_TARGET
-        ("movement", np.int8),  # index into MOVEMENTS
-        ("move_x", np.int8),
-        ("move_y", np.int8),
-        ("buttons", np.uint8),
-        ("yaw", np.uint16),
-    ]
-)
-
-
-def new_bot_states(
-    skill: npt.NDArray[np.float64],
-    kinds: Sequence[BehaviourProfile],
-    kind: npt.NDArray[np.integer[Any]],
-    rest_s: float,
-) -> npt.NDArray[np.void]:
-    """The state of ``len(skill)`` bots before they have seen anything.
-
-    Args:
-        skill: float64[bots], on OpenSkill's scale.
-        kinds: the kinds of players.
-        kind: int[bots], index into ``kinds``.
-        rest_s: pause between two bursts of fire, of a kind whose ``rest`` is 1.
-    """
-    bot_states = np.zeros(len(skill), BOT_STATE_DTYPE)
-    bot_states["aim_spread_radians"] = AIM_AT_ZERO * np.exp(-skill / AIM_FADE)
-    bot_states["rest_s"] = rest_s * np.array([each.rest for each in kinds])[kind]
-    bot_states["sight_m"] = np.array([each.sight_m for each in kinds])[kind]
-    bot_states["movement"] = np.array([MOVEMENTS.index(each.movement) for each in kinds])[kind]
-    bot_states["target"] = NO_TARGET
-    return bot_states
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def nearest_enemy(
-    seen: npt.NDArray[np.int64],
-    seen_tick: npt.NDArray[np.int32],
-    own: int,
-    own_x_m: float,
-    own_y_m: float,
-    sight_m: float,
-) -> int:
-    """The entity nearest to (own_x_m, own_y_m) that is in view, alive, within ``sight_m`` and not ``own``; or
-    NO_TARGET.
-
-    Args:
-        seen: int64[entities, RECORD_WORDS], records of one client.
-        seen_tick: int32[entities], 0 where the entity is not in view.
-    """
-    nearest, nearest_square = NO_TARGET, sight_m * sight_m
-    for entity in range(len(seen)):
-        if entity == own or seen_tick[entity] == 0:
-            continue
-        record = load_record(seen[entity])
-        if not entity_flags(record) & FLAG_ALIVE:
-            continue
-        east, north = entity_x(record) - own_x_m, entity_y(record) - own_y_m
-        square = east * east + north * north
-        if square < nearest_square:
-            nearest, nearest_square = entity, square
-    return nearest
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def choose_target(
-    bot_states: npt.NDArray[np.void],
-    streams: npt.NDArray[np.uint64],
-    bot: int,
-    session: Any,
-    own_record: Record,
-    seen: npt.NDArray[np.int64],
-    seen_tick: npt.NDArray[np.int32],
-    now_s: float,
-) -> int:
-    """Choose whom ``bot`` aims at now, of the entities that its client knows; the entity or NO_TARGET.
-
-    Args:
-        bot_states: BRAIN_DTYPE[bots].
-        streams: uint64[bots], random streams.
-        session: this bot's record of ``ClientSessions.state.sessions``.
-        own_record: its own body, NO_RECORD while it is not in view.
-        seen, seen_tick: int64[entities, RECORD_WORDS] and int32[entities], the newest record of each entity
-            and its tick; 0: not in view.
-        now_s: seconds of the machine's monotonic clock.
-    """
-    state = bot_states[bot]
-    if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
-        state.target, state.target_until_s = NO_TARGET, now_s
-        return NO_TARGET
-    target = state.target
-    lost = target != NO_TARGET and (
-        seen_tick[target] == 0 or not entity_flags(load_record(seen[target])) & FLAG_ALIVE
-    )
-    if lost or now_s >= state.target_until_s:
-        state.target_until_s = now_s + TARGET_S * (0.5 + next_uniform(streams, bot))
-        own = session.own_entity
-        target = nearest_enemy(
-            seen, seen_tick, own, entity_x(own_record), entity_y(own_record), state.sight_m
-        )
-        if target != state.target:
-            state.target, state.seen_since_s, state.aim_until_s = target, now_s, now_s
-    return int(state.target)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -181,44 +47,56 @@ def decide(
     bot_states: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
-    session: Any,
-    own_record: Record,
-    enemy_record: Record,
+    view: ModeView,
+    client: int,
+    modes: ModeTable,
+    mode: int,
+    enemy_x_m: float,
+    enemy_y_m: float,
+    goal_x_m: float,
+    goal_y_m: float,
     now_s: float,
 ) -> None:
     """Write what ``bot`` does now into ``bot_states[bot]``: move_x, move_y, yaw, buttons. Call it after
     ``choose_target``.
 
     Args:
-        own_record, enemy_record: its own body and the target, as its client shows them; NO_RECORD where
-            there is none.
+        enemy_x_m, enemy_y_m: where the client shows the target; not a number where there is none.
+        goal_x_m, goal_y_m: what the mode's hook says the bot goes for; not a number where it has no goal.
     """
     state = bot_states[bot]
     state.move_x, state.move_y, state.buttons = 0, 0, 0
-    if session.match_phase != PHASE_PLAYING or not entity_flags(own_record) & FLAG_ALIVE:
+    if not is_playing(view, client):
         return
-    own_x_m, own_y_m = entity_x(own_record), entity_y(own_record)
-    target = state.target
-    if now_s >= state.aim_until_s:
-        state.aim_until_s = now_s + AIM_S
-        state.aim_error_radians = state.aim_spread_radians * next_normal(streams, bot)
-    heading = _heading(bot_states, streams, bot, session, own_x_m, own_y_m, now_s)
-    view = heading
-    still = state.movement == STAND or (
-        state.movement in (CAMP, CROWD) and _at_waypoint(state, own_x_m, own_y_m)
+    session = view.wire.sessions[client]
+    own_x_m, own_y_m = own_position(view, client)
+    redraw_aim(bot_states, streams, bot, now_s)
+    has_goal = state.movement in (ROAM, HUNT) and not math.isnan(goal_x_m)
+    if has_goal:
+        to_x_m, to_y_m = goal_x_m, goal_y_m
+    else:
+        to_x_m, to_y_m = _waypoint(
+            bot_states, streams, bot, session, modes.terrain.half_m[mode], own_x_m, own_y_m, now_s
+        )
+    heading = _heading(state, modes, mode, own_x_m, own_y_m, to_x_m, to_y_m, now_s)
+    view_radians = heading
+    there = (to_x_m - own_x_m) ** 2 + (to_y_m - own_y_m) ** 2
+    still = (
+        state.movement == STAND
+        or (has_goal and there < THERE_M * THERE_M)
+        or (state.movement in (CAMP, CROWD) and there < 1.0)
     )
-    if target != NO_TARGET:
-        bearing = math.atan2(entity_y(enemy_record) - own_y_m, entity_x(enemy_record) - own_x_m)
-        view = bearing + state.aim_error_radians
-        if now_s >= max(state.seen_since_s + REACTION_S, state.rest_until_s):
-            state.fire_until_s = now_s + BURST_S
-            state.rest_until_s = now_s + BURST_S + state.rest_s
-        if now_s < state.fire_until_s:
-            state.buttons = BUTTON_FIRE
+    if state.target != NO_TARGET and not math.isnan(enemy_x_m):
+        bearing = math.atan2(enemy_y_m - own_y_m, enemy_x_m - own_x_m)
+        view_radians = bearing + state.aim_error_radians
+        if has_line_of_fire(modes, mode, own_x_m, own_y_m, enemy_x_m, enemy_y_m):
+            fire(state, now_s)
         if now_s >= state.strafe_until_s:
             state.strafe_until_s = now_s + STRAFE_S * (0.5 + next_uniform(streams, bot))
             state.strafe_side = math.floor(3.0 * next_uniform(streams, bot)) - 1.0
-        if not _near_edge(session, own_x_m, own_y_m):
+        if has_goal:
+            heading += state.strafe_side * WEAVE_TURNS * 2.0 * math.pi
+        elif not _near_edge(session, own_x_m, own_y_m):
             if state.strafe_side != 0.0:
                 heading = bearing + state.strafe_side * 0.5 * math.pi
             elif state.movement == HUNT:
@@ -226,21 +104,43 @@ def decide(
     if not still:
         state.move_x = int(RUN * math.cos(heading))
         state.move_y = int(RUN * math.sin(heading))
-    state.yaw = int(view * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
+    state.yaw = int(view_radians * (YAW_TURN / (2.0 * math.pi))) & (YAW_TURN - 1)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _heading(
+    state: Any,
+    modes: ModeTable,
+    mode: int,
+    own_x_m: float,
+    own_y_m: float,
+    to_x_m: float,
+    to_y_m: float,
+    now_s: float,
+) -> float:
+    """The heading in radians to a place, around the boxes that are in the way."""
+    at_corner = (state.steer_x_m - own_x_m) ** 2 + (state.steer_y_m - own_y_m) ** 2 < CORNER_REACHED_M**2
+    changed = (state.steer_to_x_m - to_x_m) ** 2 + (state.steer_to_y_m - to_y_m) ** 2 > PLACE_CHANGED_M**2
+    if at_corner or changed or now_s >= state.steer_until_s:
+        state.steer_until_s = now_s + STEER_S
+        state.steer_to_x_m, state.steer_to_y_m = to_x_m, to_y_m
+        state.steer_x_m, state.steer_y_m = steer(modes.terrain, mode, own_x_m, own_y_m, to_x_m, to_y_m)
+    return math.atan2(state.steer_y_m - own_y_m, state.steer_x_m - own_x_m)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def _heading(
+def _waypoint(
     bot_states: npt.NDArray[np.void],
     streams: npt.NDArray[np.uint64],
     bot: int,
     session: Any,
+    half_m: float,
     own_x_m: float,
     own_y_m: float,
     now_s: float,
-) -> float:
-    """The heading in radians to the bot's waypoint; a new one where the old is reached, too old, or outside
-    the zone.
+) -> tuple[float, float]:
+    """Where the bot wanders to, in metres; a new place in the zone and on the map where the old is reached,
+    too old, or outside the zone.
     """
     state = bot_states[bot]
     zone_x_m, zone_y_m, radius_m = _zone(session)
@@ -254,17 +154,9 @@ def _heading(
         state.wander_until_s = now_s + stay_s * (0.5 + next_uniform(streams, bot))
         distance_m = reach_m * math.sqrt(next_uniform(streams, bot))
         turn = 2.0 * math.pi * next_uniform(streams, bot)
-        state.waypoint_x_m = zone_x_m + distance_m * math.cos(turn)
-        state.waypoint_y_m = zone_y_m + distance_m * math.sin(turn)
-        east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m
-    return math.atan2(north, east)
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def _at_waypoint(state: Any, own_x_m: float, own_y_m: float) -> bool:
-    """Whether the bot is within a metre of its waypoint."""
-    east, north = state.waypoint_x_m - own_x_m, state.waypoint_y_m - own_y_m
-    return bool(east * east + north * north < 1.0)
+        state.waypoint_x_m = min(max(zone_x_m + distance_m * math.cos(turn), -half_m), half_m)
+        state.waypoint_y_m = min(max(zone_y_m + distance_m * math.sin(turn), -half_m), half_m)
+    return state.waypoint_x_m, state.waypoint_y_m
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -9,6 +9,7 @@ is shown, the oldest stands in. The first shot comes a quarter of a second later
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,7 @@ from dedicated_server.protocol.client.prediction import (
     reconcile,
 )
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.client.view import own_record
-from dedicated_server.protocol.entities import NO_RECORD, Record, load_record
+from dedicated_server.protocol.entities import entity_x, entity_y, load_record
 from dedicated_server.protocol.movement import Movement
 
 NO_TARGET = -1
@@ -98,30 +98,37 @@ def track_target(perception: Perception, wire: ClientState, index: int, target: 
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def perceive_frame(
-    perception: Perception, wire: ClientState, index: int, now_s: float
-) -> tuple[float, Record]:
-    """Advance to a frame.
-
-    Returns:
-        The server tick that the frame shows, and the own body's record where it is predicted to be;
-        NO_RECORD while it is not in view.
-    """
-    tick = clock_advance(perception.clocks, index, now_s)
-    own = wire.sessions[index].own_entity
-    if wire.seen_tick[index, own] == 0:
-        return tick, NO_RECORD
-    return tick, own_record(perception.prediction, wire, index, load_record(wire.seen[index, own]))
+def perceive_frame(perception: Perception, index: int, now_s: float) -> float:
+    """Advance to a frame; the server tick that it shows."""
+    return clock_advance(perception.clocks, index, now_s)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def target_record(perception: Perception, index: int, tick: float) -> Record:
-    """The target's record as shown at ``tick``; NO_RECORD where there is none."""
+def own_place(perception: Perception, wire: ClientState, index: int) -> tuple[float, float]:
+    """Where the own body is predicted to be, in metres; not a number while it is not in view.
+
+    It is the place that the server will have it at, without the glide that a player is shown.
+    """
+    entity, own = wire.sessions[index].own_entity, perception.prediction.own[index]
+    if wire.seen_tick[index, entity] == 0:
+        return math.nan, math.nan
+    if own.input_tick < 0:
+        record = load_record(wire.seen[index, entity])
+        return entity_x(record), entity_y(record)
+    return own.x_m, own.y_m
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def target_place(perception: Perception, index: int, tick: float) -> tuple[float, float]:
+    """Where the target is shown at ``tick``, in metres; not a number where there is none."""
     history = perception.target_history
-    return record_at(
+    if history.held[index, 0] == 0:
+        return math.nan, math.nan
+    record = record_at(
         history.tick[index, 0],
         history.record[index, 0],
         history.newest[index, 0],
         history.held[index, 0],
         tick,
     )
+    return entity_x(record), entity_y(record)

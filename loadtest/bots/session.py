@@ -39,11 +39,14 @@ class SessionStatistics:
     Attributes:
         rtt_ms: waits for the server's tick and the client's frame included; NaN where it was never measured.
         received_bytes, sent_bytes: UDP payload.
+        kills, deaths: of the bot's player, that its client was told of.
     """
 
     rtt_ms: float
     received_bytes: int
     sent_bytes: int
+    kills: int = 0
+    deaths: int = 0
 
 
 class SessionStatus:
@@ -72,7 +75,7 @@ class SessionStatus:
 
     @property
     def died(self) -> bool:
-        """Whether the bot's player is dead."""
+        """Whether the bot's player is dead for good: never in a mode in which the dead return."""
         return bool(self.value & DIED)
 
     @property

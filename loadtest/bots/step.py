@@ -10,25 +10,30 @@ the system received it, is on its link from then on, and is delivered with the t
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from dedicated_server.native.compilation import INNER, STAGE, njit
+from dedicated_server.native.compilation import INNER, STAGE, Floats, Longs, njit
+from dedicated_server.protocol.client.knowledge import ModeView
 from dedicated_server.protocol.client.prediction import predict
 from dedicated_server.protocol.client.receive import RECEIVED_SNAPSHOT, client_receive
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, load_record
 from dedicated_server.protocol.fields import PHASE_PLAYING, TICK_HZ
-from loadtest.bots.behaviour import choose_target, decide
+from loadtest.bots.aim import choose_target
+from loadtest.bots.behaviour import decide
+from loadtest.bots.combat import count_combat
 from loadtest.bots.links import LinkQueue, link_pop, link_push
+from loadtest.bots.mode_table import ModeTable
 from loadtest.bots.perception import (
     Perception,
+    own_place,
     perceive_frame,
     perceive_snapshot,
-    target_record,
+    target_place,
     track_target,
 )
 from loadtest.bots.udp import MAX_BATCH_DATAGRAMS, Inbox, arrival_time_s, receive_batch, send
@@ -60,10 +65,13 @@ class SwarmState(NamedTuple):
     """Everything about B bots that compiled code needs.
 
     Attributes:
-        clients: ``ClientSessions.state`` of the protocol.
+        combat: int64[B, COMBAT_COLUMNS], what each bot's client was told of its fights in this session.
         perception: what each client shows its player.
         inbound, outbound: the links from and to the servers.
-        bot_states: behaviour.BOT_STATE_DTYPE[B].
+        knowledge: what each client knows of its match; its wire is ``ClientSessions.state``.
+        modes: of all modes that the bots may play.
+        goal_m: float64[clients, 2], where the mode's hook sends each; not a number where it does not.
+        bot_states: bot_state.BOT_STATE_DTYPE[B].
         streams: uint64[B], random streams of the bots' behaviour.
         sockets: int32[B], descriptors, or udp.UNUSED.
         read_s: float64[B], when each bot's socket was read last.
@@ -79,10 +87,13 @@ class SwarmState(NamedTuple):
         clock: int64[2], room for ``thread_cpu_ns``.
     """
 
-    clients: Any
     perception: Perception
+    combat: Longs
     inbound: LinkQueue
     outbound: LinkQueue
+    knowledge: ModeView
+    modes: ModeTable
+    goal_m: Floats
     bot_states: npt.NDArray[np.void]
     streams: npt.NDArray[np.uint64]
     sockets: npt.NDArray[np.int32]
@@ -164,7 +175,7 @@ def _receive(swarm: SwarmState, number: int, now_s: float, ahead_s: float) -> No
 
 @njit(cache=True, nogil=True, **INNER)
 def _deliver(swarm: SwarmState, now_s: float) -> None:
-    inbound, clients = swarm.inbound, swarm.clients
+    inbound, clients = swarm.inbound, swarm.knowledge.wire
     slot = link_pop(inbound, now_s)
     while slot >= 0:
         record = inbound.slots[slot]
@@ -181,30 +192,40 @@ def _deliver(swarm: SwarmState, now_s: float) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _decide(swarm: SwarmState, number: int, now_s: float) -> None:
-    clients, bot_states, streams, perception = (
-        swarm.clients,
-        swarm.bot_states,
-        swarm.streams,
-        swarm.perception,
-    )
+    clients, perception, knowledge = swarm.knowledge.wire, swarm.perception, swarm.knowledge
     for bot in range(number % STEPS_PER_FRAME, len(swarm.session), STEPS_PER_FRAME):
         index = swarm.session[bot]
         if index == NO_SESSION:
             continue
-        session = clients.sessions[index]
-        tick, own = perceive_frame(perception, clients, index, now_s)
+        tick = perceive_frame(perception, index, now_s)
         swarm.view_tick[bot] = round(tick)
+        knowledge.own_m[index, 0], knowledge.own_m[index, 1] = own_place(perception, clients, index)
+        mode = perception.prediction.own[index].mode
         target = choose_target(
-            bot_states, streams, bot, session, own, clients.seen[index], clients.seen_tick[index], now_s
+            swarm.bot_states, swarm.streams, bot, knowledge, index, swarm.modes, mode, now_s
         )
         track_target(perception, clients, index, target)
-        decide(bot_states, streams, bot, session, own, target_record(perception, index, tick), now_s)
+        enemy_x_m, enemy_y_m = target_place(perception, index, tick)
+        decide(
+            swarm.bot_states,
+            swarm.streams,
+            bot,
+            knowledge,
+            index,
+            swarm.modes,
+            mode,
+            enemy_x_m,
+            enemy_y_m,
+            swarm.goal_m[index, 0],
+            swarm.goal_m[index, 1],
+            now_s,
+        )
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _transmit(swarm: SwarmState, number: int, now_s: float) -> int:
     """Returns how many of the bots whose turn it is have another session status than before."""
-    clients, out, changed = swarm.clients, swarm.outbox, 0
+    clients, out, changed = swarm.knowledge.wire, swarm.outbox, 0
     for bot in range(number % STEPS_PER_FRAME, len(swarm.session), STEPS_PER_FRAME):
         session = swarm.session[bot]
         if session == NO_SESSION:
@@ -222,6 +243,7 @@ def _transmit(swarm: SwarmState, number: int, now_s: float) -> int:
             out,
         )
         predict(swarm.perception.prediction, clients, session)
+        count_combat(clients, session, swarm.combat[bot])
         if length > 0:
             link_push(swarm.outbound, bot, out, length, now_s)
         status = _status(swarm, bot, session)
@@ -246,15 +268,16 @@ def _send(swarm: SwarmState, now_s: float) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _status(swarm: SwarmState, bot: int, session: int) -> int:
-    clients = swarm.clients
+    clients = swarm.knowledge.wire
     record = clients.sessions[session]
-    # Death counts as final, and a dead player may get no more records of its own body.
+    # Where death is final, a dead player may get no more records of its own body.
     status = np.int64(record.state) | (swarm.status[bot] & DIED)
     if record.match_over:
         status |= MATCH_OVER
     own = record.own_entity
     if (
-        record.match_phase == PHASE_PLAYING
+        not swarm.modes.respawns[swarm.perception.prediction.own[session].mode]
+        and record.match_phase == PHASE_PLAYING
         and clients.seen_tick[session, own] != 0
         and not entity_flags(load_record(clients.seen[session, own])) & FLAG_ALIVE
     ):

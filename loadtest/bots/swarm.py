@@ -1,50 +1,44 @@
 """All UDP bots of one process: a thread that runs the compiled step 240 times a second, and what coroutines
 ask of it.
 
-The thread holds the interpreter's lock only between steps, so a busy event loop delays it little, and how
-much is measured. Coroutines talk to it through a queue of commands and get answers as futures on their own
-loop; arrays are written by the thread alone.
+Arrays are written by the thread alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import socket
-import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.cards import shipped_cards
+from dedicated_server.cards import ModeCard
+from dedicated_server.protocol.client.knowledge import forget_knowledge, new_mode_view
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.movement import movement_of
-from launchday.percentiles import histogram_percentiles
 from loadtest.bots import step, udp
-from loadtest.bots.behaviour import new_bot_states
+from loadtest.bots.bot_state import new_bot_states
+from loadtest.bots.combat import COMBAT_COLUMNS, DEATHS, KILLS
+from loadtest.bots.goals import AskGoals, Goals
 from loadtest.bots.links import DELIVERED, LOST, OVERFLOWED, SENT, link_queue
+from loadtest.bots.mode_table import mode_table
 from loadtest.bots.perception import forget_perception, new_perception
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
+from loadtest.bots.step_thread import StepThread
 from loadtest.errors import SwarmError
 from loadtest.scenario.model import Scenario
 from loadtest.scenario.population import Population
 
-T = TypeVar("T")
-
 BURST_DATAGRAMS = 32  # in flight on one link beyond the steady flow
 RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
-LATE_BIN_US = 20
-LATE_BINS = 10_000  # up to 200 ms
-SWITCH_INTERVAL_S = 0.001  # CPython's 5 ms would let a busy event loop delay the thread by more than a step
 
 
 class Swarm:
@@ -52,22 +46,44 @@ class Swarm:
 
     Args:
         population: the bots.
-        entities: players of the largest match.
+        cards: the modes that they may play, by name.
+        players: of the largest match.
         scenario: defines the kinds of players.
         longest_ms: the longest that a datagram takes one way on any bot's link; sizes the queues.
+        hooks: of the modes whose bots have a goal, by the mode's name.
     """
 
     def __init__(
-        self, population: Population, *, entities: int, scenario: Scenario, longest_ms: float
+        self,
+        population: Population,
+        *,
+        cards: Mapping[str, ModeCard],
+        players: int,
+        scenario: Scenario,
+        longest_ms: float,
+        hooks: Mapping[str, AskGoals] | None = None,
     ) -> None:
         bots = len(population)
         longest_s = longest_ms / 1e3
         capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * TICK_HZ * longest_s))
-        self._entities = entities
+        self._modes = list(cards)
+        self._players = players
+        entities = players + max(card.objects_count for card in cards.values())
         self._clients = ClientSessions(capacity=bots, entities=entities)
+        knowledge = new_mode_view(self._clients.state)
+        perception = new_perception(bots, *(movement_of(card) for card in cards.values()))
+        self._goals = Goals(
+            list(cards.values()),
+            [(hooks or {}).get(name) for name in cards],
+            knowledge,
+            perception.prediction,
+        )
         self._state = step.SwarmState(
-            clients=self._clients.state,
-            perception=new_perception(bots, movement_of(shipped_cards()["battle_royale"])),
+            perception=perception,
+            knowledge=knowledge,
+            modes=mode_table(list(cards.values())),
+            goal_m=self._goals.goal_m,
+            combat=np.zeros((bots, COMBAT_COLUMNS), np.int64),
             inbound=link_queue(population.link_seed[:, 1], capacity, udp.DATAGRAM_BYTES),
             outbound=link_queue(population.link_seed[:, 0], capacity, udp.DATAGRAM_BYTES),
             bot_states=new_bot_states(
@@ -96,38 +112,39 @@ class Swarm:
         self._status: dict[int, SessionStatus] = {}
         self._region: dict[int, str] = {}
         self._cut: set[str] = set()
-        self._commands: queue.SimpleQueue[Callable[[BaseException | None], None]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="swarm", daemon=True)
+        self._thread = StepThread(self._step, self._end_sessions)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._linger_s = longest_s + 0.1  # until the last good-bye is through the link
-        self._fault: BaseException | None = None
-        self._switch_interval_s = SWITCH_INTERVAL_S
-        self._late_us = np.zeros(LATE_BINS, np.int64)
-        self.steps = 0
-        self.steps_missed = 0
+        self._goals_ns = 0
 
     async def __aenter__(self) -> Self:
         """Compile the step if need be, and start the thread."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(step.step, self._state, 0, time.monotonic(), 0.0)
-        self._switch_interval_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        await asyncio.to_thread(self._compile)
         self._thread.start()
         return self
+
+    def _compile(self) -> None:
+        self._goals.compile()
+        self._goals.update()
+        step.step(self._state, 0, time.monotonic(), 0.0)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
-        sys.setswitchinterval(self._switch_interval_s)
+        await self._thread.stop()
         for opened in self._sockets.values():
             opened.close()
         self._sockets.clear()
 
-    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
+    async def join(self, bot: int, connect_token: bytes, link: PlayerLink, mode: str) -> SessionStatus:
         """Start a bot's handshake with the server that its token names.
+
+        Args:
+            bot: who.
+            connect_token: of the match.
+            link: between the bot and the server.
+            mode: what the match is played in.
 
         Returns:
             The session's status, which changes as the session does.
@@ -135,18 +152,18 @@ class Swarm:
         Raises:
             ConnectTokenError: the token is none, or its match is larger than the swarm was made for.
             OSError: no socket can be opened.
-            SwarmError: the thread has ended.
+            SwarmError: the thread has ended, or the bots do not know the mode.
         """
         status = SessionStatus()
 
         def on_thread() -> None:
             self._close(bot)  # its good-bye to the last server may still be on its way
             session = self._clients.add(connect_token)
-            forget_perception(self._state.perception, session)
+            self._begin(session, mode)
             try:
-                if self._clients.sessions["own_entity"][session] >= self._entities:
+                if self._clients.sessions["own_entity"][session] >= self._players:
                     raise ConnectTokenError(
-                        f"the match has more than the {self._entities} players of the scenario"
+                        f"the match has more than the {self._players} players of the scenario"
                     )
                 host, port = self._clients.address_of(session)
                 opened = udp.open_socket(host, port, self._port_of(bot, connect_token))
@@ -169,12 +186,23 @@ class Swarm:
             self._region[bot] = link.region
             self._set_cut(bot)
             state.status[bot] = 0
+            state.combat[bot] = 0
             state.sockets[bot] = opened.fileno()
             state.read_s[bot] = time.monotonic()
             state.session[bot] = session
 
-        await self._run_on_thread(on_thread)
+        if mode not in self._modes:
+            raise SwarmError(f"the match is played in {mode!r}, and the bots know {', '.join(self._modes)}")
+        await self._thread.run(on_thread)
         return status
+
+    def _begin(self, session: int, mode: str) -> None:
+        """Make a client's session one that knows nothing yet of a match in a mode."""
+        number = self._modes.index(mode)
+        self._goals.forget(session)
+        forget_knowledge(self._state.knowledge, session)
+        forget_perception(self._state.perception, session)
+        self._state.perception.prediction.own["mode"][session] = number
 
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
         """Let a bot say good-bye, and return what its client measured.
@@ -191,6 +219,8 @@ class Swarm:
                 rtt_ms=rtt_s * 1e3 if rtt_s > 0 else float("nan"),
                 received_bytes=int(record["received_bytes"]),
                 sent_bytes=int(record["sent_bytes"]),
+                kills=int(self._state.combat[bot, KILLS]),
+                deaths=int(self._state.combat[bot, DEATHS]),
             )
             self._status.pop(bot, None)
             self._region.pop(bot, None)
@@ -202,7 +232,7 @@ class Swarm:
             self._closing.append((time.monotonic() + 6 / TICK_HZ + self._linger_s, bot))
             return measured
 
-        return await self._run_on_thread(on_thread)
+        return await self._thread.run(on_thread)
 
     async def cut(self, region: str, *, off: bool) -> None:
         """Drop all datagrams between players and the game servers of a region, or let them pass again."""
@@ -213,7 +243,7 @@ class Swarm:
                 if where == region:
                     self._set_cut(bot)
 
-        await self._run_on_thread(on_thread)
+        await self._thread.run(on_thread)
 
     def _port_of(self, bot: int, connect_token: bytes) -> int:
         """The port that a bot used with this token before, or 0. A token is valid for one address only."""
@@ -226,19 +256,26 @@ class Swarm:
             queue_.links["cut"][bot] = off
 
     def step_lateness_us(self, *points: float) -> dict[str, float | None]:
-        """Percentiles of how late steps began, in µs, right to LATE_BIN_US; 100 is "max".
+        """Percentiles of how late steps began, in µs; 100 is "max". None before the first step."""
+        return self._thread.lateness_us(*points)
 
-        None before the first step.
-        """
-        return histogram_percentiles(self._late_us, LATE_BIN_US, *points)
+    @property
+    def steps(self) -> int:
+        """Steps that were made."""
+        return self._thread.steps
+
+    @property
+    def steps_missed(self) -> int:
+        """Steps that were skipped, because the thread was a frame behind."""
+        return self._thread.steps_missed
 
     @property
     def stages_s(self) -> dict[str, float]:
         """Seconds of processor time by stage of the step; what waits for the network costs none."""
-        return {
-            name: round(spent_ns / 1e9, 3)
-            for name, spent_ns in zip(step.STAGES, self._state.stage_ns.tolist(), strict=True)
+        spent_ns = dict(zip(step.STAGES, self._state.stage_ns.tolist(), strict=True)) | {
+            "goals": self._goals_ns
         }
+        return {name: round(ns / 1e9, 3) for name, ns in spent_ns.items()}
 
     @property
     def links(self) -> dict[str, dict[str, int]]:
@@ -258,84 +295,28 @@ class Swarm:
         rtt_s = np.where(connected, records["rtt_s"][sessions], np.nan)
         return np.where(rtt_s > 0, rtt_s * 1e3, np.nan)
 
-    async def _run_on_thread(self, command: Callable[[], T]) -> T:
-        """Run ``command`` on the thread between two steps; its result or exception comes back here."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(result)  # type: ignore[arg-type]
-
-        def deliver(result: T | None, error: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed, and nobody waits any more
-                loop.call_soon_threadsafe(settle, result, error)
-
-        def run(fault: BaseException | None = None) -> None:
-            if fault is not None:
-                deliver(None, SwarmError(f"the swarm has stopped: {fault!r}"))
-                return
-            try:
-                result = command()
-            except BaseException as error:
-                deliver(None, error)
-            else:
-                deliver(result, None)
-
-        if not self._thread.is_alive():
-            raise SwarmError(f"the swarm has stopped: {self._fault!r}")
-        self._commands.put(run)
-        return await answer
-
-    def _run(self) -> None:
-        """The thread. An error in it ends every bot's session."""
-        try:
-            self._keep_time()
-        except BaseException as error:
-            self._fault = error
-            for status in list(self._status.values()):
-                self._pass_on(status, CLIENT_GONE)
-        with contextlib.suppress(queue.Empty):  # answer what still waits
-            while True:
-                self._commands.get_nowait()(self._fault or RuntimeError("it was stopped"))
-
-    def _keep_time(self) -> None:
-        """Run one step after another, each at its time."""
-        start_s = time.monotonic()
-        number = 0
-        while not self._stopping.is_set():
-            number += 1
-            due_s = start_s + number / step.STEP_HZ
-            now_s = time.monotonic()
-            if now_s < due_s:
-                time.sleep(due_s - now_s)
-                now_s = time.monotonic()
-            late_s = now_s - due_s
-            self._late_us[min(int(late_s * 1e6) // LATE_BIN_US, LATE_BINS - 1)] += 1
-            self._run_commands()
-            changed = step.step(self._state, number, now_s, time.time() - now_s)
-            self.steps += 1
-            if changed:
-                self._report_changes(changed)
-            behind = int((time.monotonic() - start_s) * step.STEP_HZ) - number
-            if behind > step.STEPS_PER_FRAME:
-                # A whole frame behind: let go what cannot be made up, in whole frames, so that every bot
-                # keeps its turn.
-                skipped = behind - behind % step.STEPS_PER_FRAME
-                self.steps_missed += skipped
-                number += skipped
-
-    def _run_commands(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._commands.get_nowait()(None)
-        now_s = time.monotonic()
+    def _step(self, number: int, now_s: float) -> None:
+        """Make a step, on the thread."""
         while self._closing and self._closing[0][0] <= now_s:
             self._close(self._closing[0][1])
+        if number % step.STEPS_PER_FRAME == 0:
+            self._ask_goals()
+        changed = step.step(self._state, number, now_s, time.time() - now_s)
+        for bot in self._state.changed[:changed]:
+            status = self._status.get(int(bot))
+            if status is not None:
+                self._pass_on(status, int(self._state.status[bot]))
+
+    def _end_sessions(self) -> None:
+        """End every bot's session: the thread has failed."""
+        for status in list(self._status.values()):
+            self._pass_on(status, CLIENT_GONE)
+
+    def _ask_goals(self) -> None:
+        """Let the modes' hooks say where everybody goes, in this frame."""
+        begun_ns = time.thread_time_ns()
+        self._goals.update()
+        self._goals_ns += time.thread_time_ns() - begun_ns
 
     def _close(self, bot: int) -> None:
         """Close a bot's socket; nothing where it has none."""
@@ -346,12 +327,6 @@ class Swarm:
                 self._clients.free(session)
             self._state.session[bot] = step.NO_SESSION
             self._sockets.pop(bot).close()
-
-    def _report_changes(self, changed: int) -> None:
-        for bot in self._state.changed[:changed]:
-            status = self._status.get(int(bot))
-            if status is not None:
-                self._pass_on(status, int(self._state.status[bot]))
 
     def _pass_on(self, status: SessionStatus, value: int) -> None:
         assert self._loop is not None

@@ -5,6 +5,8 @@
   that the fleet took back, counts as not started.
 - A player who was checked out must have been committed, unless the match was given up before that was known.
 - The server that saw a kill, the topic that carried it and the service that rewarded it must count the same.
+- So must the clients of the players who saw all of their matches to the end: for their kills and deaths, over
+  all of their lives.
 - A party that queued together must be in one match.
 - Nobody who reads events may find that a log no longer has some, or find another log in its place without
   knowing how the old one ended.
@@ -17,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from loadtest.flood.watching.counters import BackendCounters, ServiceCounters
+from loadtest.players.player_records import PlayerRecords
 from rewards.events.logs.gaps import Gap
 
 
@@ -146,6 +149,43 @@ class ExpectedLosses:
     kill_events: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """The fights of the players who saw all of their matches to the end.
+
+    Attributes:
+        players: how many they are.
+        kills, deaths: that their own clients were told of.
+        kill_events, death_events: of the same players, in Kafka.
+    """
+
+    players: int = 0
+    kills: int = 0
+    deaths: int = 0
+    kill_events: int = 0
+    death_events: int = 0
+
+
+def witnessed(
+    records: PlayerRecords, kills_by_player: Mapping[int, int], deaths_by_player: Mapping[int, int]
+) -> Witnessed:
+    """What the players saw who stayed to the end, beside the events of the same players.
+
+    Args:
+        records: of all players.
+        kills_by_player, deaths_by_player: player id → events in Kafka.
+    """
+    players = records.witnesses()
+    ids = records.player_id[players].tolist()
+    return Witnessed(
+        players=len(players),
+        kills=int(records.kills_seen[players].sum()),
+        deaths=int(records.deaths_seen[players].sum()),
+        kill_events=sum(kills_by_player.get(each, 0) for each in ids),
+        death_events=sum(deaths_by_player.get(each, 0) for each in ids),
+    )
+
+
 def balance(
     counters: BackendCounters,
     *,
@@ -154,6 +194,7 @@ def balance(
     killed: ExpectedLosses = ExpectedLosses(),
     parties: tuple[int, int] = (0, 0),
     gaps: Sequence[Gap] = (),
+    seen: Witnessed = Witnessed(),
 ) -> Ledger:
     """Compare the counters of a run with each other.
 
@@ -166,6 +207,7 @@ def balance(
             with rewards.
         parties: parties that were matched, and how many of them are in one match.
         gaps: what the load test's own consumer found in the logs.
+        seen: what the players saw who stayed to the end.
     """
     queue, fleet, meta, rewards = counters.matchmaker, counters.fleet, counters.meta, counters.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
@@ -210,6 +252,7 @@ def balance(
                 ),
             ),
             *_kills_of_survivors(fleet, kill_events, killed),
+            *_witnessed(seen),
             *_parties(*parties),
             *_missing_events(rewards, gaps),
         )
@@ -221,6 +264,25 @@ def _held(tickets_opened: int, unclaimed: int) -> LedgerEntry:
         return LedgerEntry("tickets of the bots", tickets_opened)
     label = "tickets of the bots + tickets of lost matches that nobody came back for"
     return LedgerEntry(label, tickets_opened + unclaimed, f"{tickets_opened} + {unclaimed}")
+
+
+def _witnessed(seen: Witnessed) -> tuple[LedgerLine, ...]:
+    """Who died for good and left, was away, or came back missed some; the others must have seen all."""
+    if not seen.players:
+        return ()
+    return tuple(
+        LedgerLine(
+            f"{what} of who saw all",
+            (
+                LedgerEntry(f"seen by {seen.players:,} clients", clients),
+                LedgerEntry("events in Kafka", events),
+            ),
+        )
+        for what, clients, events in (
+            ("kills", seen.kills, seen.kill_events),
+            ("deaths", seen.deaths, seen.death_events),
+        )
+    )
 
 
 def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:

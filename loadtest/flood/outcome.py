@@ -19,6 +19,7 @@ from loadtest.flood.ledger import Ledger, MatchCounts
 from loadtest.flood.metrics.history import MetricsHistory
 from loadtest.flood.watching.allocations import FailedMatch, LostServer
 from loadtest.flood.watching.counters import RequestCounts
+from loadtest.flood.watching.events import MatchResult
 from loadtest.flood.watching.timeline import Timeline
 from loadtest.players.player_records import PlayerRecords, PlayerState
 from loadtest.players.requests import RequestLog
@@ -144,6 +145,8 @@ class RunOutcome:
         cpu_s: seconds of processor time by kind of process: servers, services, engines; empty where it is not
             known.
         kills_by_player: player id → kills, as Kafka has them.
+        match_results: match id → what the match told at its end, of all matches of the backend meanwhile.
+        event_kinds: match id → kind of event → how many Kafka has, likewise.
         population: the players; None where they are not needed.
         metrics: what each address of ``--metrics`` told.
         parties: parties that were matched, and how many of them are in one match.
@@ -175,6 +178,8 @@ class RunOutcome:
     requests: RequestLog = field(default_factory=RequestLog)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     kills_by_player: Mapping[int, int] = field(default_factory=dict)
+    match_results: Mapping[str, MatchResult] = field(default_factory=dict)
+    event_kinds: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     population: Population | None = None
     metrics: Sequence[MetricsHistory] = ()
     parties: tuple[int, int] = (0, 0)

@@ -26,8 +26,11 @@ from typing import Any
 import numpy as np
 import structlog
 
+from dedicated_server.cards import cards_in_force
 from launchday import startup, telemetry
 from launchday.settings import settings
+from loadtest.bots.goals import load_hooks
+from loadtest.bots.mode_table import max_players
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import LoadTestError
 from loadtest.locust.arrivals import share_of
@@ -88,11 +91,14 @@ class BotWorker:
         latencies_ms = region_latencies_ms(self._scenario, configured.region_names)
         run = secrets.token_hex(4)
         self.records = PlayerRecords(population.arrives_s)
+        cards = cards_in_force(configured.modes)
         swarm = Swarm(
             population,
-            entities=max(self._scenario.max_match_players, configured.match_players),
+            cards=cards,
+            players=max_players(cards, self._scenario, configured.match_players),
             scenario=self._scenario,
             longest_ms=max_one_way_ms(self._scenario, latencies_ms),
+            hooks=load_hooks(cards),
         )
         async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as backend:
             began_s = time.monotonic()

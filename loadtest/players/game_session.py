@@ -17,13 +17,13 @@ CONNECT_TIMEOUT_S = 15.0  # the client itself gives up after 10
 class FastLane(Protocol):
     """What a session needs of the UDP side of the bots."""
 
-    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
-        """Start the handshake with a game server.
+    async def join(self, bot: int, connect_token: bytes, link: PlayerLink, mode: str) -> SessionStatus:
+        """Start the handshake with a game server, for a match in a mode.
 
         Raises:
             ConnectTokenError: the token is none.
             OSError: no socket can be opened.
-            SwarmError: the bots' thread has ended.
+            SwarmError: the bots' thread has ended, or they do not know the mode.
         """
         ...
 
@@ -47,15 +47,15 @@ class GameSession:
         self._joined = self._died = False
         self._status = SessionStatus()
 
-    async def connect(self, connect_token: bytes, link: PlayerLink) -> None:
-        """Shake hands with the game server.
+    async def connect(self, connect_token: bytes, link: PlayerLink, mode: str) -> None:
+        """Shake hands with the game server of a match that is played in ``mode``.
 
         Raises:
             SessionBrokenError: it does not answer, or does not let the player in.
             TokenExpiredError: the token has expired by its clock.
             ConnectTokenError, OSError, SwarmError: the handshake cannot begin.
         """
-        self._status = await self._swarm.join(self._bot, connect_token, link)
+        self._status = await self._swarm.join(self._bot, connect_token, link, mode)
         self._joined = True
         try:
             await self._wait_until_connected()
@@ -77,7 +77,7 @@ class GameSession:
             raise SessionBrokenError("the game server did not answer the handshake") from error
 
     async def play(self) -> PlayEnd:
-        """Wait until the match is over, or until the player has died in it, which is told once.
+        """Wait until the match is over, or until the player has died in it for good, which is told once.
 
         Raises SessionBrokenError.
         """
@@ -99,7 +99,11 @@ class GameSession:
             return
         self._joined = False
         records, bot = self._records, self._bot
+        if not self._status.match_over:
+            records.matches_missed[bot] += 1
         measured = await self._swarm.leave(bot, silently=silently)
+        records.kills_seen[bot] += measured.kills
+        records.deaths_seen[bot] += measured.deaths
         connected_s = self._clock() - records.connected_s[bot]
         records.rtt_ms[bot] = measured.rtt_ms
         if connected_s > 0:

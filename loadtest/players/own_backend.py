@@ -117,7 +117,9 @@ class OwnBackend:
         try:
             connect_token = base64.b64decode(match.details.connect_token, validate=True)
             game = GameSession(self._swarm, bot, self._records, self._clock)
-            await game.connect(connect_token, self._link_to(bot, match.region))
+            # A backend of an earlier release does not say the mode: there it has the queue's name.
+            mode = match.details.mode or session.player.mode
+            await game.connect(connect_token, self._link_to(bot, match.region), mode)
         except (ConnectTokenError, binascii.Error) as error:
             raise PlayerLostError(f"connect token: {error}") from error
         except OSError as error:

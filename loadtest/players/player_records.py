@@ -105,6 +105,10 @@ class PlayerRecords:
         disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
         tokens_expired: int64[n], times that a game server told the client that its token has expired.
         crashes: int64[n], clients killed in a match, on purpose.
+        kills_seen, deaths_seen: int64[n], kills by the player and deaths of the player, over all their lives,
+            that their own clients were told of.
+        matches_missed: int64[n], times that a client was away from a match, or left it, before it was over:
+            its counts are not all that there were.
         back_s: seconds from each such crash until the player was in the match again, of those who came back.
         waits: those that ended in a match.
         vain_waits: those that did not: given up, expired, lost, or cut off by the end of the run. Their
@@ -136,6 +140,9 @@ class PlayerRecords:
         self.reconnects = np.zeros(count, np.int64)
         self.tokens_expired = np.zeros(count, np.int64)
         self.crashes = np.zeros(count, np.int64)
+        self.kills_seen = np.zeros(count, np.int64)
+        self.deaths_seen = np.zeros(count, np.int64)
+        self.matches_missed = np.zeros(count, np.int64)
         self.back_s: list[float] = []
         self.waits: list[Wait] = []
         self.vain_waits: list[Wait] = []
@@ -206,6 +213,11 @@ class PlayerRecords:
         return list(
             dict.fromkeys(wait.match_id for wait in sorted(self.waits, key=lambda wait: wait.until_s))
         )
+
+    def witnesses(self) -> npt.NDArray[np.int64]:
+        """int64[witnesses]: the players who saw all of their matches to the end, by their numbers."""
+        played = np.isfinite(self.connected_s) & (self.player_id > 0)
+        return np.flatnonzero(played & (self.matches_missed == 0))
 
     def count_reasons(self) -> dict[str, int]:
         """How many players were lost or not matched for each reason, the most frequent first."""

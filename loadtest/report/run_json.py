@@ -13,7 +13,7 @@ from launchday.outputs import write_whole
 from launchday.percentiles import at_least, percentiles
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState, WaitEnd
-from loadtest.report import incidents, quality, request_counts
+from loadtest.report import incidents, modes, quality, request_counts
 
 VERSION = 1  # of the keys, as SCHEMA describes them
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -51,6 +51,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "reasons": records.count_reasons(),
         "matches": len(records.match_ids()),
         "match_counts": outcome.matches.as_json(),
+        "modes": [figures.as_json() for figures in modes.figures_by_mode(outcome)],
         "tick_us": outcome.tick_us,
         "missed_tick_share": outcome.missed_tick_share,
         "wait_s": percentiles(waits_s, *_WAIT_POINTS, digits=4),

@@ -14,6 +14,7 @@ from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerState
 from loadtest.report import charts, incidents, quality, server_charts
 from loadtest.report.cards.metrics import metric_cards
+from loadtest.report.cards.modes import mode_cards
 from loadtest.report.cards.requests import request_cards
 from loadtest.report.html import (
     Card,
@@ -59,6 +60,7 @@ def render_report(outcome: RunOutcome) -> str:
             _ledger(outcome),
             text_card("What broke first", _incidents(outcome), wide=True),
             *left_out_card(outcome.left_out, "this run did not do or could not measure"),
+            *mode_cards(outcome),
             *_plots(outcome),
             *metric_cards(outcome),
             *request_cards(outcome),

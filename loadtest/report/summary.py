@@ -15,7 +15,7 @@ from launchday.percentiles import at_least, percentiles
 from launchday.terminal import Terminal, table
 from loadtest.flood.outcome import RunOutcome
 from loadtest.players.player_records import PlayerRecords, PlayerState, WaitEnd
-from loadtest.report import incidents, request_counts
+from loadtest.report import incidents, modes, request_counts
 
 WAIT_POINTS = (50, 95, 100)
 VAIN_WORDS = {
@@ -68,6 +68,8 @@ def _of_players(outcome: RunOutcome) -> Iterator[tuple[str, str]]:
         "kept their queue time)",
     )
     yield "matches", match_sentence(outcome)
+    for figures in modes.figures_by_mode(outcome):
+        yield figures.mode, figures.sentence
     if records.tokens_expired.any():
         yield "expired", f"{int(records.tokens_expired.sum()):,} connect tokens, by the servers' clocks"
     if records.crashes.any():

@@ -28,14 +28,15 @@ class BehaviourProfile(BaseModel):
         "roam",
         description="roam: from place to place in the zone; hunt: towards an enemy in sight; camp: to one "
         "place, and stay until the "
-        "zone comes; crowd: to the middle of the zone; stand: not at all.",
+        "zone comes; crowd: to the middle of the zone; stand: not at all. In a mode whose card gives bots a "
+        "goal, such as a flag, those who roam and those who hunt go for it, in sight of an enemy too.",
         json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
     sight_m: float = Field(
         80.0,
         ge=0,
         le=200,
-        description="Shoots at enemies nearer than this; 0: at nobody.",
+        description="Shoots at enemies nearer than this, as far as the mode's weapons reach; 0: at nobody.",
         json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
     rest: float = Field(
@@ -47,7 +48,8 @@ class BehaviourProfile(BaseModel):
     )
     after_death: Literal["leave", "watch"] = Field(
         "leave",
-        description="leave: at once; watch: stay connected until the match is over.",
+        description="leave: at once; watch: stay connected until the match is over. In a mode in which the "
+        "dead return, everybody stays.",
         json_schema_extra=acts(simulate=MATCH_PARTLY),
     )
     quits_after_s: float = Field(

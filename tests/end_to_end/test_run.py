@@ -39,7 +39,7 @@ def test_twenty_bots_play_two_matches_and_the_ledger_balances(start: Start, tmp_
     assert run["matches"] == 2
     assert run["players_by_state"]["done"] == 20
     by_name = {line["name"]: line for line in run["ledger"]["lines"]}
-    assert len(by_name) == 4
+    assert {"players", "matches", "check-outs", "kills"} <= set(by_name)
     assert all(line["difference"] == 0 for line in by_name.values())
     assert {server["region"] for server in run["servers"]} == {"west-europe", "east-us"}
     assert sum(server["kills"] for server in run["servers"]) > 0

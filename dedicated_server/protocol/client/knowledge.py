@@ -20,25 +20,25 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import typeof
 
 from dedicated_server.native.compilation import INLINE, Floats, Ints, njit
+from dedicated_server.protocol.client import state
 from dedicated_server.protocol.client.state import ClientState, allocate
 from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
-from dedicated_server.protocol.fields import PHASE_PLAYING
+from dedicated_server.protocol.fields import (
+    OBJECTIVE_CARRIER,
+    OBJECTIVE_STATE,
+    OBJECTIVE_TEAM,
+    PHASE_PLAYING,
+)
 
-UNKNOWN: Final = -1  # an entity or a team that the client has not been told of
+UNKNOWN: Final = state.UNKNOWN  # an entity or a team that the client has not been told of
 NOBODY: Final = -1  # a flag's carrier where nobody has it
 
 # ModeView.numbers: what the mode's card says.
 VIEW_TEAMS, VIEW_FLAGS = range(2)
-# Columns of ModeView.objectives.
-OBJECTIVE_STATE, OBJECTIVE_CARRIER, OBJECTIVE_TEAM = range(3)
 FLAG_AT_HOME, FLAG_CARRIED, FLAG_DROPPED = range(3)
-
-MAX_SCORES: Final = 31  # in the state of a match: fields × teams
-MAX_OBJECTIVES: Final = 15
 
 
 class ModeView(NamedTuple):
@@ -47,9 +47,6 @@ class ModeView(NamedTuple):
     Attributes:
         wire: of all clients.
         own_m: float64[C, 2], where each client's own body is predicted to be, in metres east and north.
-        roster_team: int16[C, E], the team of each player, UNKNOWN where the client has not been told.
-        scores: int32[C, MAX_SCORES], by field, then by team.
-        objectives: int32[C, MAX_OBJECTIVES, 3], of each flag: state, carrier (an entity, or NOBODY), team.
         first_flag: int32[C], the entity of the match's first flag; UNKNOWN before it is in view.
         boxes: float64[B, 4], the mode's map: west, south, east and north of each box, in metres.
         numbers: int32[2], VIEW_…: teams, flags.
@@ -57,9 +54,6 @@ class ModeView(NamedTuple):
 
     wire: ClientState
     own_m: Floats
-    roster_team: npt.NDArray[np.int16]
-    scores: Ints
-    objectives: Ints
     first_flag: Ints
     boxes: Floats
     numbers: Ints
@@ -75,17 +69,29 @@ def new_mode_view(
         teams, flags: how many a match of the mode has.
         boxes: float64[B, 4] of its map.
     """
-    clients, entities = wire.seen_tick.shape
-    return ModeView(
+    clients = len(wire.sessions)
+    view = ModeView(
         wire=wire,
         own_m=np.full((clients, 2), np.nan),
-        roster_team=np.full((clients, entities), UNKNOWN, np.int16),
-        scores=np.zeros((clients, MAX_SCORES), np.int32),
-        objectives=np.full((clients, MAX_OBJECTIVES, 3), NOBODY, np.int32),
         first_flag=np.full(clients, UNKNOWN, np.int32),
+        boxes=np.zeros((0, 4)),
+        numbers=np.zeros(2, np.int32),
+    )
+    return in_mode(view, teams=teams, flags=flags, boxes=boxes)
+
+
+def in_mode(view: ModeView, *, teams: int = 0, flags: int = 0, boxes: Floats | None = None) -> ModeView:
+    """The same knowledge of the same clients, for the matches of another mode. Arguments as above."""
+    return view._replace(
         boxes=np.zeros((0, 4)) if boxes is None else np.ascontiguousarray(boxes, np.float64),
         numbers=np.array([teams, flags], np.int32),
     )
+
+
+def forget_knowledge(view: ModeView, client: int) -> None:
+    """Make what a client knows what it was before its match."""
+    view.own_m[client] = np.nan
+    view.first_flag[client] = UNKNOWN
 
 
 VIEW_TYPE: Final = typeof(new_mode_view(allocate(1, 1)))
@@ -121,9 +127,9 @@ def team_of(view: ModeView, client: int, entity: int) -> int:
     """The team of a player, UNKNOWN where the client has not been told."""
     if entity == own_entity(view, client):
         return own_team(view, client)
-    if entity < 0:
+    if entity < 0 or entity >= view.wire.roster_team.shape[1]:
         return UNKNOWN
-    return int(view.roster_team[client, entity])
+    return int(view.wire.roster_team[client, entity])
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -136,7 +142,9 @@ def is_enemy(view: ModeView, client: int, entity: int) -> bool:
 @njit(cache=True, nogil=True, **INLINE)
 def is_in_view(view: ModeView, client: int, entity: int) -> bool:
     """Whether the client is shown an entity at all."""
-    return entity >= 0 and view.wire.seen_tick[client, entity] != 0
+    if entity < 0 or entity >= view.wire.seen_tick.shape[1]:
+        return False
+    return bool(view.wire.seen_tick[client, entity] != 0)
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -159,7 +167,7 @@ def position_of(view: ModeView, client: int, entity: int) -> tuple[float, float]
 @njit(cache=True, nogil=True, **INLINE)
 def score(view: ModeView, client: int, field: int, team: int) -> int:
     """What a team has of one of the mode's score fields."""
-    return int(view.scores[client, field * view.numbers[VIEW_TEAMS] + team])
+    return int(view.wire.scores[client, field * view.numbers[VIEW_TEAMS] + team])
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -172,19 +180,25 @@ def flag_entity(view: ModeView, client: int, flag: int) -> int:
 @njit(cache=True, nogil=True, **INLINE)
 def flag_state(view: ModeView, client: int, flag: int) -> int:
     """FLAG_AT_HOME, FLAG_CARRIED or FLAG_DROPPED; UNKNOWN before the client is told."""
-    return int(view.objectives[client, flag, OBJECTIVE_STATE])
+    if flag >= view.wire.sessions[client].objective_count:
+        return UNKNOWN
+    return int(view.wire.objectives[client, flag, OBJECTIVE_STATE])
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def flag_carrier(view: ModeView, client: int, flag: int) -> int:
     """The entity that carries a flag, or NOBODY."""
-    return int(view.objectives[client, flag, OBJECTIVE_CARRIER])
+    if flag >= view.wire.sessions[client].objective_count:
+        return NOBODY
+    return int(view.wire.objectives[client, flag, OBJECTIVE_CARRIER])
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def flag_team(view: ModeView, client: int, flag: int) -> int:
     """The team whose flag it is; UNKNOWN before the client is told."""
-    return int(view.objectives[client, flag, OBJECTIVE_TEAM])
+    if flag >= view.wire.sessions[client].objective_count:
+        return UNKNOWN
+    return int(view.wire.objectives[client, flag, OBJECTIVE_TEAM])
 
 
 @njit(cache=True, nogil=True, **INLINE)

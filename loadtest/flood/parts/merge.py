@@ -13,7 +13,7 @@ from launchday.clock import SystemClock
 from launchday.resilience.bus import Bus
 from launchday.settings import Settings
 from loadtest.errors import BackendError, PartError, TargetError
-from loadtest.flood.ledger import Ledger, MatchCounts, balance, count_matches
+from loadtest.flood.ledger import Ledger, MatchCounts, balance, count_matches, witnessed
 from loadtest.flood.options import TargetFactory
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import TARGET
@@ -21,7 +21,7 @@ from loadtest.flood.parts.join import Joined, Parts, join, join_reports
 from loadtest.flood.surroundings.own_backend import expected_losses, service_token
 from loadtest.flood.surroundings.target_ledger import BotCounts, balance_target
 from loadtest.flood.watching.counters import COUNTERS, BackendCounters, CountersReader
-from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.events import EventCounter
 from loadtest.flood.watching.settling import settle
 from loadtest.players.parties import BotParties
 from loadtest.target import CountsTickets, target_name
@@ -98,43 +98,46 @@ async def _with_own_backend(
     token = service_token(settings, time.time())
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(CountersReader(settings, token))
-        kills = KillEventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix, before.positions)
-        await stack.enter_async_context(kills)
+        events = EventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix, before.positions)
+        await stack.enter_async_context(events)
 
         def ledger(seen: BackendCounters) -> Ledger:
             try:
                 return balance(
                     seen.since(counted_before),
                     tickets_opened=joined.records.tickets,
-                    kill_events=kills.kills,
-                    killed=expected_losses(killed, seen, kills),
+                    kill_events=events.kills,
+                    killed=expected_losses(killed, seen, events),
                     parties=joined.parties,
-                    gaps=kills.gaps,
+                    gaps=events.gaps,
+                    seen=witnessed(joined.records, events.by_player, events.deaths_by_player),
                 )
             except (TypeError, ValueError, KeyError, AttributeError) as error:
                 raise PartError(f"{parts.first.path}: its counters cannot be used: {error!r}") from error
 
         patience_s = SETTLE_TIMEOUT_INCOMPLETE_S if parts.faults else SETTLE_TIMEOUT_S
-        counters, settled_s = await _settle(reader, kills, lambda seen: ledger(seen).balanced, patience_s)
+        counters, settled_s = await _settle(reader, events, lambda seen: ledger(seen).balanced, patience_s)
         return replace(
             outcome,
             ledger=ledger(counters),
             settled_s=settled_s,
-            interrupted="; ".join(why for why in (outcome.interrupted, kills.failure()) if why),
+            interrupted="; ".join(why for why in (outcome.interrupted, events.failure()) if why),
             reports=_reports(joined, counters),
             matches=count_matches(
                 counters.since(counted_before),
                 servers_used=joined.servers_used,
                 failures=Counter(match.reason for match in joined.failed_matches),
             ),
-            kills_by_player=dict(kills.by_player),
+            kills_by_player=dict(events.by_player),
+            match_results=dict(events.results),
+            event_kinds=events.kinds,
             request_counts=(await reader.read_requests()).since(before.request_counts),
         )
 
 
 async def _settle(
     reader: CountersReader,
-    kills: KillEventCounter,
+    events: EventCounter,
     balanced: Callable[[BackendCounters], bool],
     patience_s: float,
 ) -> tuple[BackendCounters, float | None]:
@@ -143,7 +146,7 @@ async def _settle(
     Events are read from where the flood began, so the time for it begins anew while they still come.
     """
     counters: BackendCounters | None = None
-    events, progress_s = kills.kills, 0.0
+    counted, progress_s = events.kills, 0.0
 
     async def read() -> bool:
         nonlocal counters
@@ -151,10 +154,10 @@ async def _settle(
         return balanced(counters)
 
     def waits_on(took_s: float) -> bool:
-        nonlocal events, progress_s
-        if kills.kills != events:
-            events, progress_s = kills.kills, took_s
-        return took_s - progress_s <= patience_s and kills.failure() is None
+        nonlocal counted, progress_s
+        if events.kills != counted:
+            counted, progress_s = events.kills, took_s
+        return took_s - progress_s <= patience_s and events.failure() is None
 
     settled_s = await settle(read, waits_on, SETTLE_POLL_S)
     assert counters is not None

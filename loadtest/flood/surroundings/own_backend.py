@@ -9,24 +9,27 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
+from dedicated_server.cards import cards_in_force
 from dedicated_server.fleet.client import FleetAdminClient
 from launchday.clock import SystemClock
 from launchday.identity import IdentityError, signer_of
 from launchday.resilience.bus import Bus
 from launchday.settings import Settings
+from loadtest.bots.goals import load_hooks
+from loadtest.bots.mode_table import max_players
 from loadtest.bots.swarm import Swarm
 from loadtest.errors import BackendError
 from loadtest.flood.backend_processes import OTHERS, BackendProcesses, CpuMeter
 from loadtest.flood.conditions import MachineUse
 from loadtest.flood.injection.faults import FaultInjector
-from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
+from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches, witnessed
 from loadtest.flood.outcome import RunOutcome
 from loadtest.flood.parts.before import Before
 from loadtest.flood.surroundings.base import Run
 from loadtest.flood.surroundings.warm_start import wait_for_buffers
 from loadtest.flood.watching.allocations import AllocationFeed
 from loadtest.flood.watching.counters import COUNTERS, BackendCounters, CountersReader, RequestCounts
-from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.events import EventCounter
 from loadtest.flood.watching.monitor import BackendMonitor, wait_until_settled
 from loadtest.players.backend_client import HttpBackendClient
 from loadtest.players.own_backend import OwnBackend
@@ -58,7 +61,7 @@ class OwnSurroundings:
     counters: BackendCounters
     requests_before: RequestCounts
     request_counts: RequestCounts
-    kills: KillEventCounter
+    events: EventCounter
     monitor: BackendMonitor
     allocations: AllocationFeed
     processes: BackendProcesses | None
@@ -68,7 +71,7 @@ class OwnSurroundings:
     def counted_before(self) -> Before:
         """The services' counters and the logs' ends before the first player came."""
         counters = {name: getattr(self.before, name) for name in COUNTERS}
-        return Before.of(counters, self.requests_before, self.kills.began_at)
+        return Before.of(counters, self.requests_before, self.events.began_at)
 
     def watching(self) -> AbstractAsyncContextManager[None]:
         """Read counters and game servers once a second, for as long as the context lasts."""
@@ -94,7 +97,7 @@ class OwnSurroundings:
 
     def failures(self) -> list[str]:
         """Why counters or events could not be read to the end."""
-        return [failure for failure in (self.monitor.error, self.kills.failure()) if failure is not None]
+        return [failure for failure in (self.monitor.error, self.events.failure()) if failure is not None]
 
     def ledger(self) -> Ledger:
         """The ledger by the counters that were read last."""
@@ -105,10 +108,11 @@ class OwnSurroundings:
         return balance(
             counters.since(self.before),
             tickets_opened=context.records.tickets,
-            kill_events=self.kills.kills,
-            killed=expected_losses(self.faults.killed_servers, counters, self.kills),
+            kill_events=self.events.kills,
+            killed=expected_losses(self.faults.killed_servers, counters, self.events),
             parties=(context.parties.matched_count, context.parties.whole_count),
-            gaps=self.kills.gaps,
+            gaps=self.events.gaps,
+            seen=witnessed(context.records, self.events.by_player, self.events.deaths_by_player),
         )
 
     def complete(self, outcome: RunOutcome, own_s: float, machine_s: float) -> RunOutcome:
@@ -133,7 +137,9 @@ class OwnSurroundings:
             lost_servers=self.allocations.lost,
             deaths=() if self.processes is None else tuple(self.processes.deaths),
             cpu_s={} if self.cpu_meter is None else self.cpu_meter.by_kind(own_s, machine_s),
-            kills_by_player=dict(self.kills.by_player),
+            kills_by_player=dict(self.events.by_player),
+            match_results=dict(self.events.results),
+            event_kinds=self.events.kinds,
             request_counts=self.request_counts,
             machine=self.machine,
         )
@@ -153,19 +159,22 @@ async def open_own_backend(
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(CountersReader(settings, token))
         before = await reader.read()
-        kills = KillEventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix)
-        await stack.enter_async_context(kills)
+        events = EventCounter(Bus.of(settings, SystemClock()), settings.topic_prefix)
+        await stack.enter_async_context(events)
         fleet = await stack.enter_async_context(FleetAdminClient(settings.fleet_url, token))
         client = await stack.enter_async_context(HttpBackendClient(settings, len(population)))
         if processes is not None:
             delays_s = dict.fromkeys(scenario.fleet.regions, scenario.fleet.startup_s)
             await wait_for_buffers(fleet, settings.max_servers_in_all, delays_s, run.progress.print_line)
         run.progress.print_line("starting the bots")
+        cards = cards_in_force(settings.modes)
         swarm = Swarm(
             population,
-            entities=max(scenario.max_match_players, settings.match_players),
+            cards=cards,
+            players=max_players(cards, scenario, settings.match_players),
             scenario=scenario,
             longest_ms=max_one_way_ms(scenario, run.latencies_ms),
+            hooks=load_hooks(cards),
         )
         await stack.enter_async_context(swarm)
         cpu_meter = None if processes is None else CpuMeter(processes)
@@ -216,7 +225,7 @@ async def open_own_backend(
             counters=before,
             requests_before=requests_before,
             request_counts=RequestCounts(),
-            kills=kills,
+            events=events,
             monitor=monitor,
             allocations=allocations,
             processes=processes,
@@ -233,12 +242,12 @@ def service_token(settings: Settings, now: float) -> str:
 
 
 def expected_losses(
-    killed_servers: Collection[str], counters: BackendCounters, kills: KillEventCounter
+    killed_servers: Collection[str], counters: BackendCounters, events: EventCounter
 ) -> ExpectedLosses:
     """What the matches are known to have reported whose game servers the run has killed."""
     lost = [report for report in counters.fleet.get("reports", []) if report.get("server") in killed_servers]
     return ExpectedLosses(
         servers=len(killed_servers),
         kills_reported=sum(int(report.get("kills", 0)) for report in lost),
-        kill_events=sum(kills.by_match.get(str(report.get("match_id")), 0) for report in lost),
+        kill_events=sum(events.by_match.get(str(report.get("match_id")), 0) for report in lost),
     )

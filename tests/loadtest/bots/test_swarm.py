@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT
 from loadtest.bots.session import PlayerLink
@@ -22,6 +23,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine compiles both ends of the wire
 
 BOTS = 8
+MODE = "battle_royale"
 NEAR = PlayerLink(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5))
 
 
@@ -30,7 +32,9 @@ async def swarm() -> AsyncIterator[Swarm]:
     smoke = load_scenario(SHIPPED / "smoke.yaml")
     population = draw_population(smoke)
     assert callable(step)  # the compiled step under test
-    async with Swarm(population, entities=BOTS, scenario=smoke, longest_ms=116.0) as running:
+    async with Swarm(
+        population, cards=shipped_cards(), players=BOTS, scenario=smoke, longest_ms=116.0
+    ) as running:
         yield running
 
 
@@ -41,7 +45,7 @@ async def server() -> AsyncIterator[TinyServer]:
 
 
 async def test_bots_connect_play_and_leave(swarm: Swarm, server: TinyServer) -> None:
-    told = [await swarm.join(bot, server.token(bot), NEAR) for bot in range(BOTS)]
+    told = [await swarm.join(bot, server.token(bot), NEAR, MODE) for bot in range(BOTS)]
     for circumstances in told:
         while not circumstances.connected:
             await circumstances.wait_for_change()
@@ -60,7 +64,7 @@ async def test_a_bot_that_vanished_comes_back_from_the_address_that_its_token_se
 ) -> None:
     token = server.token(2)
     for _ in range(3):
-        told = await swarm.join(2, token, NEAR)
+        told = await swarm.join(2, token, NEAR, MODE)
         while not told.connected:
             assert not told.broken
             await told.wait_for_change()
@@ -70,7 +74,7 @@ async def test_a_bot_that_vanished_comes_back_from_the_address_that_its_token_se
 async def test_a_bot_learns_of_its_death_and_of_the_end_of_the_match(
     swarm: Swarm, server: TinyServer
 ) -> None:
-    told = await swarm.join(3, server.token(3), NEAR)
+    told = await swarm.join(3, server.token(3), NEAR, MODE)
     while not told.connected:
         await told.wait_for_change()
     assert not told.died
@@ -89,7 +93,7 @@ async def test_the_round_trip_that_a_client_measures_is_that_of_its_link(
 ) -> None:
     far = replace(NEAR, rtt_ms=160.0)
     for bot, line in ((0, NEAR), (1, far)):
-        told = await swarm.join(bot, server.token(bot), line)
+        told = await swarm.join(bot, server.token(bot), line, MODE)
         while not told.connected:
             await told.wait_for_change()
     await until(lambda: (server.wire.input_newest[:2] >= 90).all())
@@ -102,7 +106,7 @@ async def test_the_round_trip_that_a_client_measures_is_that_of_its_link(
 
 async def test_loss_on_the_link_is_survived_and_counted(swarm: Swarm, server: TinyServer) -> None:
     lossy = PlayerLink(rtt_ms=6.0, profile=LinkProfile(jitter_ms=0.5, loss=0.2))
-    told = await swarm.join(0, server.token(0), lossy)
+    told = await swarm.join(0, server.token(0), lossy, MODE)
     while not told.connected:
         await told.wait_for_change()
     await until(lambda: server.wire.input_newest[0] >= 120)
@@ -114,7 +118,7 @@ async def test_loss_on_the_link_is_survived_and_counted(swarm: Swarm, server: Ti
 
 
 async def test_a_server_that_falls_silent_breaks_the_session(swarm: Swarm, server: TinyServer) -> None:
-    told = await swarm.join(0, server.token(0), NEAR)
+    told = await swarm.join(0, server.token(0), NEAR, MODE)
     while not told.connected:
         await told.wait_for_change()
     server.silent = True
@@ -124,19 +128,19 @@ async def test_a_server_that_falls_silent_breaks_the_session(swarm: Swarm, serve
 
 async def test_bytes_that_are_no_token_are_refused(swarm: Swarm) -> None:
     with pytest.raises(ConnectTokenError):
-        await swarm.join(0, b"not a token", NEAR)
+        await swarm.join(0, b"not a token", NEAR, MODE)
 
 
 async def test_a_match_larger_than_the_scenario_is_refused(swarm: Swarm) -> None:
     async with TinyServer(BOTS + 1) as larger:
         with pytest.raises(ConnectTokenError, match="more than the 8 players"):
-            await swarm.join(0, larger.token(BOTS), NEAR)
+            await swarm.join(0, larger.token(BOTS), NEAR, MODE)
 
 
 async def test_a_fault_in_the_thread_is_told_to_whoever_waits(
     swarm: Swarm, server: TinyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = await swarm.join(0, server.token(0), NEAR)
+    told = await swarm.join(0, server.token(0), NEAR, MODE)
 
     def fault(*_: object) -> int:
         raise ZeroDivisionError("planted")
@@ -159,13 +163,13 @@ async def test_lateness_is_measured_for_every_step(swarm: Swarm) -> None:
 async def test_who_is_gone_silently_may_come_back_with_the_same_token(
     swarm: Swarm, server: TinyServer
 ) -> None:
-    told = await swarm.join(0, server.token(0), NEAR)
+    told = await swarm.join(0, server.token(0), NEAR, MODE)
     while not told.connected:
         await told.wait_for_change()
     await swarm.leave(0, silently=True)
     assert server.wire.status[0] == CONNECTED  # nobody told it
     for _ in range(3 * BOTS):  # more often than there is room for sessions
-        told = await swarm.join(0, server.token(0), NEAR)
+        told = await swarm.join(0, server.token(0), NEAR, MODE)
         while not told.connected:
             await told.wait_for_change()
         await swarm.leave(0, silently=True)
@@ -174,7 +178,7 @@ async def test_who_is_gone_silently_may_come_back_with_the_same_token(
 async def test_a_region_that_is_cut_off_is_heard_no_more_until_it_is_back(
     swarm: Swarm, server: TinyServer
 ) -> None:
-    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"))
+    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"), MODE)
     while not told.connected:
         await told.wait_for_change()
     await swarm.cut("east-us", off=True)
@@ -182,6 +186,6 @@ async def test_a_region_that_is_cut_off_is_heard_no_more_until_it_is_back(
         await told.wait_for_change()
     await swarm.leave(0, silently=True)
     await swarm.cut("east-us", off=False)
-    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"))
+    told = await swarm.join(0, server.token(0), replace(NEAR, region="east-us"), MODE)
     while not told.connected:
         await told.wait_for_change()

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.cards import BODY_M, ModeCard, shipped_cards
+from dedicated_server.protocol.movement import box_array, movement_of, run_step
 from loadtest.bots.terrain import (
-    BODY_M,
     CORNER_M,
     Terrain,
     is_clear,
@@ -156,3 +157,41 @@ def test_the_maps_of_several_modes_lie_side_by_side() -> None:
     assert steer(terrain, 0, -10.0, 0.0, 10.0, 0.0) == (10.0, 0.0)
     assert abs(steer(terrain, 1, -10.0, 0.1, 10.0, 0.1)[1]) == pytest.approx(10.0 + BODY_M + CORNER_M)
     assert steer(terrain, 2, -10.0, 0.0, 8.0, 0.0) == (8.0, 0.0)  # through the gate
+
+
+SHIPPED = shipped_cards()
+WALLED = [name for name, card in SHIPPED.items() if card.boxes]
+
+
+def walk(card: ModeCard, terrain: Terrain, start: Place, end: Place, most_m: float) -> tuple[Place, float]:
+    """Run by ``steer`` and the server's own arithmetic until ``end`` or ``most_m``; where, and how far."""
+    movement = movement_of(card)
+    (x_m, y_m), run_m = start, 0.0
+    while math.dist((x_m, y_m), end) > 0.2 and run_m < most_m:
+        to_x_m, to_y_m = steer(terrain, 0, x_m, y_m, *end)
+        heading = math.atan2(to_y_m - y_m, to_x_m - x_m)
+        move = int(127 * math.cos(heading)), int(127 * math.sin(heading))
+        x_m, y_m = run_step(x_m, y_m, *move, movement.step_m, movement.map_half_m, movement.boxes)
+        run_m += movement.step_m
+    return (x_m, y_m), run_m
+
+
+@pytest.mark.parametrize("mode", WALLED)
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_body_arrives_from_any_free_place_of_a_shipped_map_at_any_other(mode: str, seed: int) -> None:
+    card = SHIPPED[mode]
+    boxes, generator = box_array(card.boxes), np.random.default_rng(seed)
+    terrain = new_terrain([(card.map_half_m, boxes)])
+
+    def free_place() -> Place:
+        while True:
+            x_m, y_m = generator.uniform(-card.map_half_m, card.map_half_m, 2).tolist()
+            if is_free(boxes, (x_m, y_m)):
+                return x_m, y_m
+
+    start, end = free_place(), free_place()
+    shortest_m = naive_way_m(boxes, card.map_half_m, start, end)
+    reached, run_m = walk(card, terrain, start, end, 1.1 * shortest_m + 3.0)
+    assert math.dist(reached, end) <= 0.2, (start, end, reached)
+    assert run_m >= shortest_m - 0.3

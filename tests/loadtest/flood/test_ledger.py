@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from loadtest.flood.ledger import ExpectedLosses, Ledger, balance, count_matches
+from loadtest.flood.ledger import ExpectedLosses, Ledger, Witnessed, balance, count_matches, witnessed
 from loadtest.flood.watching.counters import BackendCounters
+from loadtest.players.player_records import PlayerRecords
 from loadtest.report.run_json import run_as_json
 from rewards.events.logs.gaps import Gap
 from rewards.events.logs.verdict import Finding
@@ -160,3 +162,25 @@ def test_the_counts_of_a_run_say_why_matches_were_given_up() -> None:
     assert (found.formed, found.started, found.ended, found.taken_back) == (2, 5, 2, 3)
     assert found.given_up == {"late": 2, "unreachable": 1}
     assert found.as_json()["failures"] == {"taken back": 3}
+
+
+def test_kills_and_deaths_of_who_saw_all_are_compared_over_all_lives() -> None:
+    records = PlayerRecords(np.zeros(4))
+    records.player_id[:] = 11, 12, 13, 14
+    records.connected_s[:3] = 5.0  # the last never played
+    records.kills_seen[:] = 3, 1, 7, 0
+    records.deaths_seen[:] = 2, 4, 1, 0
+    records.matches_missed[2] = 1  # left before the end: of 9 kills their client saw 7
+    seen = witnessed(records, {11: 3, 12: 1, 13: 9}, {11: 2, 12: 3, 13: 1})
+    assert seen == Witnessed(players=2, kills=4, deaths=6, kill_events=4, death_events=5)
+    ledger = balance(sample_counters(), tickets_opened=200, kill_events=180, seen=seen)
+    lines = {line.name: line for line in ledger.lines}
+    assert lines["kills of who saw all"].balanced
+    assert lines["deaths of who saw all"].difference == 1
+    assert not ledger.balanced
+
+
+def test_where_nobody_saw_all_there_is_nothing_to_compare() -> None:
+    nobody = witnessed(PlayerRecords(np.zeros(2)), {}, {})
+    ledger = balance(sample_counters(), tickets_opened=200, kill_events=180, seen=nobody)
+    assert not any("who saw all" in line.name for line in ledger.lines)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -165,9 +166,11 @@ class FakeSwarm:
         self.later: tuple[int, ...] | None = None  # at every second join
         self.joins_before_the_end = 1  # the ones before only connect
         self._joins = 0
+        self.modes: list[str] = []
 
-    async def join(self, bot: int, connect_token: bytes, link: PlayerLink) -> SessionStatus:
+    async def join(self, bot: int, connect_token: bytes, link: PlayerLink, mode: str) -> SessionStatus:
         assert connect_token == b"token"
+        self.modes.append(mode)
         if self.failure is not None:
             raise self.failure
         self.link = link
@@ -192,7 +195,7 @@ class FakeSwarm:
         self.left += 1
         self.silently.append(silently)
         self._telling.pop(bot).cancel()
-        return SessionStatistics(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000)
+        return SessionStatistics(rtt_ms=33.0, received_bytes=5_000, sent_bytes=2_000, kills=2, deaths=1)
 
 
 class CountingSet(set[str]):
@@ -290,6 +293,32 @@ async def test_the_dead_leave_or_watch_as_the_scenario_says(
     assert context.records.state[BOT] == PlayerState.DONE
     assert math.isfinite(context.records.died_s[BOT])
     assert swarm.left == 1
+    saw_all = after_death == "watch"
+    assert context.records.witnesses().tolist() == [BOT] * saw_all
+    assert (context.records.kills_seen[BOT], context.records.deaths_seen[BOT]) == (2, 1)
+
+
+async def test_who_was_away_from_a_match_has_not_seen_all_of_it() -> None:
+    backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
+    swarm.joins_before_the_end = 2
+    context = context_of(backend, swarm, **kind_of(drops_every_s=0.02, away_s=0.01))
+    await run_player(context, BOT)
+    assert context.records.reconnects[BOT] >= 1
+    assert context.records.matches_missed[BOT] == context.records.disconnects[BOT]
+    assert context.records.kills_seen[BOT] == 2 * swarm.left
+    assert context.records.witnesses().tolist() == []
+
+
+@pytest.mark.parametrize(("told", "mode"), [("capture_the_flag", "capture_the_flag"), ("", "battle_royale")])
+async def test_a_client_predicts_in_the_mode_of_the_match_and_not_in_that_of_the_queue(
+    told: str, mode: str
+) -> None:
+    backend, swarm = FakeBackend(), FakeSwarm(*PLAYS_TO_THE_END)
+    assert ASSIGNED.assignment is not None
+    seat = msgspec.structs.replace(ASSIGNED.assignment, mode=told)
+    backend.end = msgspec.structs.replace(ASSIGNED, assignment=seat)
+    await run_player(context_of(backend, swarm), BOT)
+    assert swarm.modes == [mode]
 
 
 @pytest.mark.parametrize("request_", ["log_in", "open_ticket", "wait"])

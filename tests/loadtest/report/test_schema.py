@@ -12,19 +12,20 @@ import pytest
 from loadtest.flood.conditions import MachineUse
 from loadtest.flood.injection.faults import FaultRecord
 from loadtest.flood.watching.counters import RequestCounts
+from loadtest.flood.watching.events import MatchResult
 from loadtest.players.player_records import PlayerState, Wait, WaitEnd
 from loadtest.players.requests import RequestStatistics
 from loadtest.report.run_json import SCHEMA, VERSION, run_as_json
 from loadtest.scenario.faults import CutRegion
 from loadtest.scenario.model import Objectives
-from tests.loadtest.sample_run import sample_outcome
+from tests.loadtest.sample_run import MATCHES, sample_outcome
 
 PUBLISHED = json.loads(SCHEMA.read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(PUBLISHED)
 Figures = dict[str, Any]
 # Mappings whose keys are names of things, and what game servers tell.
 FREE_NAMES = {"reasons", "cpu_cores", "given_up", "failures", "entries", "shortages", "stages_s", "servers"}
-FREE_NAMES |= {"step_late_us", "arrival_late_ms", "missing"}
+FREE_NAMES |= {"step_late_us", "arrival_late_ms", "missing", "scores", "events"}
 
 
 def full_run() -> Figures:
@@ -50,6 +51,8 @@ def full_run() -> Figures:
             deaths=["director ended with code -9"],
             left_out=["policy forecast"],
             cpu_s={"servers": 3.0},
+            match_results={MATCHES[0]: MatchResult("capture_the_flag", {0: 2, 1: 1})},
+            event_kinds={MATCHES[0]: {"kill": 90, "flag_captured": 3}},
         )
     )
 

@@ -15,7 +15,7 @@ from launchday.engines import Broker
 from launchday.resilience import sockets
 from launchday.settings import Settings
 from loadtest.errors import BackendError
-from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.events import EventCounter
 from rewards import dead_letters
 from rewards.consumer.rebuild import rebuild
 from rewards.errors import BusUnavailableError, DeadLettersError, RebuildError
@@ -68,7 +68,7 @@ async def test_a_rebuild_does_not_wait_for_its_log(silent: str, store_url: str) 
 
 async def test_a_flood_does_not_wait_to_count_kills(silent: str) -> None:
     with pytest.raises(BackendError, match=r"did not answer within 0\.1 s"):
-        async with KillEventCounter(silent, "test"):
+        async with EventCounter(silent, "test"):
             pass
 
 

@@ -29,7 +29,7 @@ from loadtest.bench.environments.commands import Beside, running
 from loadtest.bench.environments.harness import Case, Found
 from loadtest.bench.options import Options
 from loadtest.errors import BenchError
-from loadtest.flood.watching.kill_events import KillEventCounter
+from loadtest.flood.watching.events import EventCounter
 from meta_service.store import schema
 from rewards.analytics import query
 from rewards.analytics import writer as writing
@@ -110,7 +110,7 @@ async def _count_events(bootstrap: str, store_url: str, folder: Path) -> Found:
         found = await asyncio.to_thread(query.run, folder / "analytics", "select count(*) from kill")
         return int(found.rows[0][0])
 
-    async with KillEventCounter(bootstrap, PREFIX) as counter:
+    async with EventCounter(bootstrap, PREFIX) as counter:
         await producer.start()
 
         async def seen() -> int:

@@ -12,9 +12,6 @@ from dedicated_server.protocol.client.knowledge import (
     FLAG_AT_HOME,
     FLAG_CARRIED,
     NOBODY,
-    OBJECTIVE_CARRIER,
-    OBJECTIVE_STATE,
-    OBJECTIVE_TEAM,
     UNKNOWN,
     VIEW_TYPE,
     ModeView,
@@ -22,7 +19,12 @@ from dedicated_server.protocol.client.knowledge import (
 )
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
-from dedicated_server.protocol.fields import PHASE_PLAYING
+from dedicated_server.protocol.fields import (
+    OBJECTIVE_CARRIER,
+    OBJECTIVE_STATE,
+    OBJECTIVE_TEAM,
+    PHASE_PLAYING,
+)
 
 CLIENT = 1
 OWN, MATE, ENEMY, FLAG = 2, 3, 4, 6
@@ -46,7 +48,7 @@ def test_a_client_knows_its_own_team_from_its_token_and_others_from_the_roster(v
     assert knowledge.team_of(view, CLIENT, OWN) == knowledge.own_team(view, CLIENT) == 1
     assert knowledge.team_of(view, CLIENT, ENEMY) == UNKNOWN
     assert not knowledge.is_enemy(view, CLIENT, ENEMY)
-    view.roster_team[CLIENT, [MATE, ENEMY]] = 1, 0
+    view.wire.roster_team[CLIENT, [MATE, ENEMY]] = 1, 0
     assert knowledge.team_of(view, CLIENT, ENEMY) == 0
     assert knowledge.is_enemy(view, CLIENT, ENEMY)
     assert not knowledge.is_enemy(view, CLIENT, MATE)
@@ -78,9 +80,10 @@ def test_flags_are_known_by_what_the_match_says_and_by_their_entities(view: Mode
     assert knowledge.flag_entity(view, CLIENT, 0) == UNKNOWN
     assert math.isnan(knowledge.flag_position(view, CLIENT, 0)[0])
     view.first_flag[CLIENT] = FLAG
-    view.objectives[CLIENT, :2, OBJECTIVE_TEAM] = 0, 1
-    view.objectives[CLIENT, :2, OBJECTIVE_STATE] = FLAG_AT_HOME, FLAG_CARRIED
-    view.objectives[CLIENT, 1, OBJECTIVE_CARRIER] = ENEMY
+    view.wire.sessions["objective_count"][CLIENT] = 2
+    view.wire.objectives[CLIENT, :2, OBJECTIVE_TEAM] = 0, 1
+    view.wire.objectives[CLIENT, :2, OBJECTIVE_STATE] = FLAG_AT_HOME, FLAG_CARRIED
+    view.wire.objectives[CLIENT, :2, OBJECTIVE_CARRIER] = NOBODY, ENEMY
     show(view, FLAG + 1, -3.0, 5.0)
     assert knowledge.flag_team(view, CLIENT, 1) == 1
     assert knowledge.flag_state(view, CLIENT, 0) == FLAG_AT_HOME
@@ -90,7 +93,7 @@ def test_flags_are_known_by_what_the_match_says_and_by_their_entities(view: Mode
 
 
 def test_scores_are_kept_by_field_and_then_by_team(view: ModeView) -> None:
-    view.scores[CLIENT, :4] = 3, 5, 20, 30
+    view.wire.scores[CLIENT, :4] = 3, 5, 20, 30
     assert [knowledge.score(view, CLIENT, field, team) for field in (0, 1) for team in (0, 1)] == [
         3,
         5,

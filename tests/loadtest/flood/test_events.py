@@ -10,8 +10,19 @@ from aiokafka import AIOKafkaProducer
 
 from launchday.settings import Settings
 from loadtest.errors import BackendError
-from loadtest.flood.watching.kill_events import KillEventCounter
-from rewards.events import PLAYER, DeathCause, Envelope, EventIds, Source, death, ensure_topics, kill
+from loadtest.flood.watching.events import EventCounter, MatchResult
+from rewards.events import (
+    PLAYER,
+    DeathCause,
+    Envelope,
+    EventIds,
+    PlayerPlacement,
+    Source,
+    death,
+    ensure_topics,
+    kill,
+    match_ended,
+)
 from tests.waiting import until
 
 SOURCE = Source("gs-1", "west-europe", uuid.uuid4(), ids=EventIds(random.Random(1).getrandbits))
@@ -53,7 +64,7 @@ async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(sett
     before = [a_kill(90).SerializeToString()]
     await send(settings, before)
     repeated = a_kill(5).SerializeToString()
-    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix) as events:
+    async with EventCounter(settings.kafka_bootstrap, settings.topic_prefix) as events:
         kills = [a_kill(number).SerializeToString() for number in range(20)]
         await send(
             settings, [*kills, repeated, repeated, a_death().SerializeToString(), b"\xff not an event"]
@@ -63,29 +74,47 @@ async def test_kills_on_the_topic_are_counted_once_each_and_nothing_else_is(sett
         assert events.failure() is None
 
 
+def test_events_are_told_apart_by_match_kind_and_player() -> None:
+    counter = EventCounter("127.0.0.1:9", "nobody")
+    ended = match_ended(
+        SOURCE,
+        now_s=time.time(),
+        tick=900,
+        mode="capture_the_flag",
+        duration_s=15.0,
+        placements=[PlayerPlacement(player, player % 2, 1 + player % 2, 0, 15.0) for player in range(4)],
+    )
+    for event in (a_kill(1), a_kill(1), a_death(), ended):
+        counter.count_record(event.SerializeToString())
+    match_id = str(SOURCE.match_id)
+    assert counter.kinds == {match_id: {"kill": 2, "death": 1, "match_ended": 1}}
+    assert (counter.by_player, counter.deaths_by_player) == ({1: 2}, {2: 1})
+    assert counter.results == {match_id: MatchResult("capture_the_flag", {0: 1, 1: 2})}
+
+
 async def test_counting_goes_on_from_where_another_count_began(settings: Settings) -> None:
     await ensure_topics(settings.kafka_bootstrap, settings.topic_prefix)
     await send(settings, [a_kill(90).SerializeToString()])
-    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix) as part:
+    async with EventCounter(settings.kafka_bootstrap, settings.topic_prefix) as part:
         began_at = part.began_at
         await send(settings, [a_kill(number).SerializeToString() for number in range(7)])
-    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, began_at) as merge:
+    async with EventCounter(settings.kafka_bootstrap, settings.topic_prefix, began_at) as merge:
         await send(settings, [b"the end"])
         await until(lambda: merge.unreadable, "the last record that was sent")
         assert merge.kills == 7
         assert merge.gaps == []
     lost = [msgspec.structs.replace(log, topic_id=uuid.uuid4().hex) for log in began_at]
-    async with KillEventCounter(settings.kafka_bootstrap, settings.topic_prefix, lost) as later:
+    async with EventCounter(settings.kafka_bootstrap, settings.topic_prefix, lost) as later:
         assert later.gaps or not any(log.topic_id for log in began_at)  # of a broker that has ids
 
 
 async def test_a_broker_that_is_away_is_a_backend_error() -> None:
     with pytest.raises(BackendError, match=r"Kafka at 127\.0\.0\.1:9"):
-        async with KillEventCounter("127.0.0.1:9", "nobody"):
+        async with EventCounter("127.0.0.1:9", "nobody"):
             pass
 
 
 async def test_without_an_address_it_says_which_setting_is_missing() -> None:
     with pytest.raises(BackendError, match="LAUNCHDAY_KAFKA_BOOTSTRAP"):
-        async with KillEventCounter("", "nobody"):
+        async with EventCounter("", "nobody"):
             pass

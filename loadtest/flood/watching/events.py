@@ -1,15 +1,17 @@
-"""An independent count of kills: what is on the Kafka topics, read by a consumer of our own.
+"""An independent count of events: what is on the Kafka topics, read by a consumer of our own.
 
 It asks neither the game servers that send the events nor the rewards service that applies them, so the ledger
-compares three independent counts. A producer without idempotence may write an event twice: each event id
-counts once, and repeats are counted apart.
+compares independent counts, and the report says who won by what the matches themselves told. A producer
+without idempotence may write an event twice: each event id counts once, and repeats are counted apart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -32,8 +34,21 @@ POLL_MS = 200
 MAX_RECORDS = 2_000
 
 
-class KillEventCounter:
-    """Counts the kills that reach the topics while the context lasts.
+@dataclass(frozen=True, slots=True)
+class MatchResult:
+    """What a match told at its end.
+
+    Attributes:
+        mode: it was played in.
+        team_placements: team → its placement; 1 won.
+    """
+
+    mode: str
+    team_placements: Mapping[int, int]
+
+
+class EventCounter:
+    """Counts the events that reach the topics while the context lasts.
 
     Args:
         bus: Kafka's, or host:port,… of it.
@@ -42,10 +57,13 @@ class KillEventCounter:
 
     Attributes:
         kills: distinct Kill events.
-        repeats: Kill events whose id was seen before.
+        repeats: events whose id was seen before.
         unreadable: records that are no events.
         by_match: match id → kills.
         by_player: player id of the killer → kills.
+        deaths_by_player: player id of the victim → deaths, whatever the cause.
+        kinds: match id → kind of event → how many.
+        results: match id → what the match told at its end.
         began_at: where the logs were when counting began.
     """
 
@@ -55,6 +73,9 @@ class KillEventCounter:
         self.unreadable = 0
         self.by_match: dict[str, int] = {}
         self.by_player: dict[int, int] = {}
+        self.deaths_by_player: dict[int, int] = {}
+        self.kinds: dict[str, Counter[str]] = {}
+        self.results: dict[str, MatchResult] = {}
         self.began_at: list[LogPosition] = []
         self._since = since
         self._bus = bus
@@ -69,9 +90,7 @@ class KillEventCounter:
         missing. Raises BackendError.
         """
         if not str(self._bus):
-            raise BackendError(
-                "no Kafka to count kill events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's"
-            )
+            raise BackendError("no Kafka to count events in: set LAUNCHDAY_KAFKA_BOOTSTRAP to the backend's")
         try:
             await ensure_topics(self._bus, self._prefix, REWARDS_TOPICS)
             topics = [topic.name(self._prefix) for topic in REWARDS_TOPICS]
@@ -81,7 +100,7 @@ class KillEventCounter:
                 for number in await partitions_of(self._bus, topic)
             ]
             consumer = await self._stack.enter_async_context(
-                reader(self._bus, "counting kills", auto_offset_reset="earliest")  # nobody's offsets move
+                reader(self._bus, "counting events", auto_offset_reset="earliest")  # nobody's offsets move
             )
             self._log = LogFollower(consumer, "flood", topics)
             async with answered(self._bus, "going to the end of the topics"):
@@ -99,7 +118,7 @@ class KillEventCounter:
         except BaseException:
             await self._stack.aclose()
             raise
-        self._task = await self._stack.enter_async_context(background(self._count(), "kill events"))
+        self._task = await self._stack.enter_async_context(background(self._count(), "counting events"))
         return self
 
     async def __aexit__(
@@ -116,7 +135,7 @@ class KillEventCounter:
         """Why counting has stopped; None while it goes on."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
-        return f"the count of kill events stopped: {self._task.exception()}"
+        return f"the count of events stopped: {self._task.exception()}"
 
     async def _count(self) -> None:
         assert self._log is not None
@@ -131,17 +150,25 @@ class KillEventCounter:
         except DecodeError:
             self.unreadable += 1
             return
-        if envelope.WhichOneof("event") != "kill":
-            return
         if envelope.event_id in self._seen:
             self.repeats += 1
             return
         self._seen.add(envelope.event_id)
-        self.kills += 1
+        kind = envelope.WhichOneof("event") or ""
         match_id = str(UUID(bytes=envelope.match_id)) if len(envelope.match_id) == 16 else ""
-        self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
-        killer = envelope.kill.killer_id
-        self.by_player[killer] = self.by_player.get(killer, 0) + 1
+        self.kinds.setdefault(match_id, Counter())[kind] += 1
+        if kind == "kill":
+            self.kills += 1
+            self.by_match[match_id] = self.by_match.get(match_id, 0) + 1
+            killer = envelope.kill.killer_id
+            self.by_player[killer] = self.by_player.get(killer, 0) + 1
+        elif kind == "death":
+            victim = envelope.death.victim_id
+            self.deaths_by_player[victim] = self.deaths_by_player.get(victim, 0) + 1
+        elif kind == "match_ended":
+            ended = envelope.match_ended
+            placements = {int(each.team): int(each.placement) for each in ended.placements}
+            self.results[match_id] = MatchResult(ended.mode, placements)
 
 
 def _positions(since: Sequence[LogPosition]) -> dict[TopicPartition, tuple[int, LogIdentity]]:
