@@ -100,7 +100,7 @@ async def _serve_until_signalled() -> int:
     sdk = AgonesSdk(int(os.environ.get("AGONES_SDK_HTTP_PORT", DEFAULT_PORT)), clock=clock)
     configured = settings()
     Bus.of(configured, clock)  # what is wrong with Kafka's settings ends it now, and not a match
-    check_events(cards_in_force().values())  # and so does what is wrong with modes
+    check_events(cards_in_force(configured.modes).values())  # and so does what is wrong with modes
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -182,7 +182,7 @@ async def _serve_match(
     """Play the match of an allocated server's annotation, and report how it went."""
     clock.read_wall()
     try:
-        spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION), cards_in_force())
+        spec = parse_match_spec(record.annotations.get(MATCH_ANNOTATION), cards_in_force(configured.modes))
     except MalformedMatchError as error:
         log.error("no match to play", reason=str(error))
         return await _failed(sdk, clock, str(error))
@@ -250,7 +250,7 @@ async def _play(
         session = MatchSession(
             spec,
             record.name,
-            card=cards_in_force()[spec.mode],
+            card=cards_in_force(configured.modes)[spec.mode],
             open_engine=open_engine,
             meta=meta,
             producer=producer,

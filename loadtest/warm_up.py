@@ -9,8 +9,9 @@ import asyncio
 import subprocess
 import sys
 
-from dedicated_server.cards import shipped_cards
+from dedicated_server.cards import cards_in_force
 from launchday import kernel_cache, startup
+from launchday.settings import settings
 from loadtest.bots.goals import load_hooks
 from loadtest.bots.swarm import Swarm
 from loadtest.scenario import reader
@@ -20,15 +21,16 @@ from loadtest.scenario.population import draw_population
 def warm_up() -> None:
     """Start a swarm without players, and stop it again."""
     scenario = reader.load_scenario(reader.SHIPPED / "smoke.yaml")
+    cards = cards_in_force(settings().modes)
 
     async def start_and_stop() -> None:
         async with Swarm(
             draw_population(scenario),
-            cards=shipped_cards(),
+            cards=cards,
             players=2,
             scenario=scenario,
             longest_ms=1.0,
-            hooks=load_hooks(shipped_cards()),
+            hooks=load_hooks(cards),
         ):
             pass
 

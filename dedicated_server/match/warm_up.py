@@ -22,14 +22,15 @@ from dedicated_server.tick.pacing import CAN_SPIN, sleep_until_ns, spin_until_ns
 from dedicated_server.transport import mmsg
 from dedicated_server.transport.memory import MemoryTransport
 from launchday import kernel_cache
+from launchday.settings import settings
 
 SECONDS = (1.0, 2.0, 4.0, 8.0)  # the match begins without players, is over at once, and has sent its result
 
 
 def warm_up() -> None:
-    """Play an empty match of every mode without a network.
+    """Play an empty match of every mode in force without a network.
 
-    Then call what only a real socket and a real clock use.
+    Then call what only a real socket and a real clock use. Raises CardError and HooksError.
     """
     with kernel_cache.compiling("dedicated_server"):
         _play_all_modes()
@@ -38,7 +39,7 @@ def warm_up() -> None:
 
 def _play_all_modes() -> None:
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(2)]
-    for card in cards_in_force().values():
+    for card in cards_in_force(settings().modes).values():
         config = MatchConfig(UUID(int=1), card, seed=0, match_s=1.0, players=roster, join_timeout_s=0.5)
         engine = Engine(config, bytes(32), MemoryTransport(), secret=bytes(SECRET_BYTES))
         for now_s in SECONDS:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dedicated_server.cards import ModeCard
 from dedicated_server.errors import DedicatedServerError
+from launchday.errors import LaunchdayError
 
 # A place as the compiler names it: ``File "hooks.py", line 12`` or ``at /modes/relic/hooks.py (12)``.
 PLACE: Final = re.compile(r'File "(.+?)", line (\d+)|at (\S+\.py) \((\d+)\)')
@@ -45,7 +46,7 @@ ADVICE: Final = (
 )
 
 
-class HooksError(DedicatedServerError):
+class HooksError(DedicatedServerError, LaunchdayError):
     """Raised when a mode's hooks cannot be used: they do not import, or do not compile. Mend what it says.
 
     Attributes:
@@ -68,7 +69,7 @@ def error_at(card: ModeCard, function: Callable[..., Any], reason: str) -> Hooks
     return HooksError(card.hooks, 0 if code is None else code.co_firstlineno, reason)
 
 
-def error_of_import(file: Path, folder: Path, error: BaseException) -> HooksError:
+def error_of_python(file: Path, folder: Path, error: BaseException) -> HooksError:
     """What Python raised while it imported or ran a file of the folder, at the last line of it that ran."""
     if isinstance(error, SyntaxError) and error.filename:
         return HooksError(Path(error.filename), error.lineno or 0, f"is not Python: {error.msg}")
@@ -76,6 +77,13 @@ def error_of_import(file: Path, folder: Path, error: BaseException) -> HooksErro
         if Path(frame.filename).is_relative_to(folder):
             return HooksError(Path(frame.filename), frame.lineno or 0, _one_line(error))
     return HooksError(file, 0, _one_line(error))
+
+
+def has_part_in(folder: Path, error: BaseException) -> bool:
+    """Whether an error was raised in a file of the folder, or beneath a call from it."""
+    return any(
+        Path(frame.filename).is_relative_to(folder) for frame in traceback.extract_tb(error.__traceback__)
+    )
 
 
 def error_of_compiler(card: ModeCard, function: Callable[..., Any], error: Exception) -> HooksError:

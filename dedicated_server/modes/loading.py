@@ -23,7 +23,7 @@ from numba import types
 
 from dedicated_server.cards import ModeCard
 from dedicated_server.modes import defaults, entries
-from dedicated_server.modes.hooks_error import HooksError, error_at, error_of_compiler, error_of_import
+from dedicated_server.modes.hooks_error import HooksError, error_at, error_of_compiler, error_of_python
 from dedicated_server.native import plain
 from dedicated_server.simulation.mode import Mode
 from launchday import kernel_cache, kernel_folders
@@ -110,7 +110,7 @@ def _import(card: ModeCard) -> ModuleType:
         spec.loader.exec_module(module)  # type: ignore[union-attr]  # `_spec` gives it one
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise error_of_import(card.hooks, card.folder, error) from error
+        raise error_of_python(card.hooks, card.folder, error) from error
     if kernel_folders.content_hash(card.folder) != state:
         raise HooksError(card.hooks, 0, "was written while it was read: start again")
     _modules[name] = module

@@ -24,6 +24,7 @@ from dedicated_server.recording.playback import Playback
 from dedicated_server.recording.recorder import state_hash
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.simulation.world import KILLS
+from launchday.settings import settings
 
 MAX_MATCH_S: Final = 24 * 3_600.0
 
@@ -144,7 +145,7 @@ def read_config(described: dict[str, Any]) -> MatchConfig:
 
 
 def _card_named(name: str) -> ModeCard:
-    cards = cards_in_force()
+    cards = cards_in_force(settings().modes)
     if name not in cards:
         raise DamagedRecordingError(f"the match cannot be played: {name!r:.40} {unknown_mode(name, cards)}")
     return cards[name]

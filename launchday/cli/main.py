@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from launchday import __version__, outputs, startup
-from launchday.cli import fleet, flooding, keys, player, region, simulating, writebehind
+from launchday.cli import fleet, flooding, keys, mode, player, region, simulating, writebehind
 from launchday.cli.backups import commands as backups
 from launchday.cli.inputs import (
     USAGE_ERROR,
@@ -57,6 +57,7 @@ for command in (
     app.command()(command)
 app.add_typer(fleet.app)
 app.add_typer(keys.app)
+app.add_typer(mode.app)
 app.add_typer(player.app)
 app.add_typer(region.app)
 app.add_typer(writebehind.app)

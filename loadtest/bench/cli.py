@@ -321,6 +321,18 @@ def simulated_hour(
 
 
 @app.command()
+def modes(
+    matches: Annotated[int, typer.Option(min=1, max=100_000, help="Of 16 bots, without a network.")] = 100,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Play capture the flag a hundred times without a network: captures of both sides, and who wins."""
+    from loadtest.bench import modes as bench
+
+    _print(lambda: bench.run(matches, seed), as_json)
+
+
+@app.command()
 def agreement(
     scenario: Annotated[
         list[str] | None, typer.Option(help="One of the scenarios; repeat it for several. All without it.")
@@ -593,6 +605,7 @@ def run_all(as_json: AsJson = False) -> None:
 def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     """Yield every benchmark with its defaults, the cheap ones of each service first."""
     from loadtest.bench import agreement, http_target, simulation_checks
+    from loadtest.bench import modes as modes_bench
     from loadtest.bench import simulated_hour as simulated_hour_bench
     from loadtest.bench.fleet import fleet
     from loadtest.bench.harness.run_config import CLUSTER, MAP
@@ -633,6 +646,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield simulated_hour_bench.run
     yield simulation_checks.run_ratings
     yield http_target.run
+    yield modes_bench.run
     yield agreement.rehearse
     for part in PARTS:
         yield functools.partial(run_part, part, Options())

@@ -165,6 +165,7 @@ def view() -> ModeView:
     made = new_mode_view(allocate(16, 18), teams=2, flags=2)
     made.first_flag[:] = 16
     made.wire.seen_tick[:] = 1
+    made.wire.sessions["objective_count"] = 2
     for entity in range(16):
         made.wire.sessions["own_entity"][entity] = entity
         made.wire.sessions["team"][entity] = entity // 8
@@ -177,7 +178,7 @@ def view() -> ModeView:
 
 def see_flag(view: ModeView, number: int, place: tuple[float, float], state: int, carrier: int) -> None:
     view.wire.seen[:, 16 + number] = pack_player(*place, 0.0, 0, 0)
-    view.objectives[:, number] = state, carrier, number
+    view.wire.objectives[:, number] = state, carrier, number
 
 
 def goals(view: ModeView) -> list[tuple[float, float]]:
