@@ -343,8 +343,9 @@ class BackfillAgent:
             for leased in answer.checked_out:
                 self._commit_unplayed(leased.player_id)
             return
+        names = {leased.player_id: leased.display_name for leased in answer.checked_out}
         for player in proposal.players:
-            self._engine.slots.assign(player.entity, player.player_id)
+            self._engine.slots.assign(player.entity, player.player_id, names.get(player.player_id, ""))
             self._events.slot_reassigned(player.entity, player.player_id, player.waited_s)
             self._on_reassigned(player.entity, player.player_id)
             self._expected[player.entity] = self._engine.tick_number

@@ -150,6 +150,7 @@ class MatchSession:
         self._token_time = TokenTime(clock, spec.allocated_at)
         self._timeouts = timeouts or Timeouts()
         self._fences: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self._engine: Engine | None = None
         self._counts = {"checkouts": 0, "checkouts_refused": 0, "commits": 0, "commits_refused": 0}
         self._final_commit = FinalCommit(spec.match_id, meta, results, self._counts, clock)
@@ -238,6 +239,7 @@ class MatchSession:
             self._counts["checkouts_refused"] = error.players
             raise
         self._fences = {player.player_id: player.fence for player in answer.checked_out}
+        self._names = {player.player_id: player.display_name for player in answer.checked_out}
         self._counts["checkouts"] = len(answer.checked_out)
         self._counts["checkouts_refused"] = len(answer.refused)
 
@@ -256,6 +258,7 @@ class MatchSession:
                     player_id=entry.player_id if entry.player_id in self._fences else VACANT,
                     team=entry.team,
                     entity=entry.entity,
+                    name=self._names.get(entry.player_id, ""),
                 )
                 for entry in spec.players
             ],

@@ -41,7 +41,7 @@ class ReliableKind(NamedTuple):
     table: Table
 
 
-RELIABLE_KINDS = (
+RELIABLE_KINDS: tuple[ReliableKind, ...] = (
     ReliableKind(
         1,
         "kill",
@@ -86,8 +86,10 @@ RELIABLE_KINDS = (
         ),
     ),
 )
-KILL, HIT, MATCH_OVER, ROSTER = RELIABLE_KINDS
-RELIABLE_KILL, RELIABLE_HIT, RELIABLE_MATCH_OVER, RELIABLE_ROSTER = (kind.number for kind in RELIABLE_KINDS)
+KILL, HIT, MATCH_OVER, ROSTER = RELIABLE_KINDS[:4]
+RELIABLE_KILL, RELIABLE_HIT, RELIABLE_MATCH_OVER, RELIABLE_ROSTER = (
+    kind.number for kind in (KILL, HIT, MATCH_OVER, ROSTER)
+)
 
 # A reliable message in a row, where it is queued and where it arrives: its kind, then a field a column.
 RELIABLE_COLUMNS = 1 + max(len(kind.table) for kind in RELIABLE_KINDS)

@@ -73,6 +73,10 @@ class Names:
         await self._redis.delete(self._players.cache.keys.name(player_id))
         return TakenName(name.text, row["changeable_at"])
 
+    async def of(self, player_ids: Sequence[int]) -> list[str]:
+        """The display names of players, in order, as `names_of` finds them."""
+        return await names_of(self._players.cache, self._store, player_ids) if player_ids else []
+
 
 async def names_of(cache: Cache, store: Store, player_ids: Sequence[int]) -> list[str]:
     """The display names of players, in order; as last seen, or the default ones, while the store is away."""

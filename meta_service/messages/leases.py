@@ -106,6 +106,9 @@ class CheckedOut(Message, frozen=True):
     fence: Annotated[int, Meta(description="Fencing token: send it with the commit.")]
     skin: str
     level: int
+    display_name: Annotated[
+        str, Meta(description="What others call the player in the match; empty from an older server.")
+    ] = ""
 
 
 class CheckoutRefusal(Message, frozen=True):

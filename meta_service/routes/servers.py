@@ -77,11 +77,12 @@ async def check_out(request: FromBody[CheckoutRequest], context: InContext) -> C
         request.ttl_s,
         request.player_ids,
     )
+    leased = [answer for answer in answers if answer.fence]
+    names = await context.names.of([answer.player_id for answer in leased])
     return CheckoutResponse(
         checked_out=[
-            CheckedOut(PlayerId(answer.player_id), answer.fence, answer.skin, answer.level)
-            for answer in answers
-            if answer.fence
+            CheckedOut(PlayerId(answer.player_id), answer.fence, answer.skin, answer.level, name)
+            for answer, name in zip(leased, names, strict=True)
         ],
         refused=[
             CheckoutRefusal(

@@ -62,7 +62,10 @@ class FakeMeta:
         self.lease_s = ttl_s
         self.checked_out = [id_ for id_ in player_ids if id_ not in self.refused]
         return CheckoutResponse(
-            [CheckedOut(id_, fence=100 + id_, skin="", level=1) for id_ in self.checked_out],
+            [
+                CheckedOut(id_, fence=100 + id_, skin="", level=1, display_name=f"Player {id_}")
+                for id_ in self.checked_out
+            ],
             [CheckoutRefusal(id_, "checked-out", "another") for id_ in sorted(self.refused)],
         )
 
@@ -195,6 +198,8 @@ async def test_a_match_is_checked_out_played_told_and_committed(
     assert [result.fence for result in table.meta.committed] == [111, 112, 113, 114]
     assert sum(result.kills for result in table.meta.committed) == report["kills"]
     assert table.meta.lease_s > 1.5
+    names = [player.name for player in table.engines[0].match.roster]
+    assert names == ["Player 11", "Player 12", "Player 13", "Player 14"]
 
 
 async def test_a_player_who_is_banned_leaves_the_running_match_and_is_committed_with_the_others(

@@ -3,8 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dedicated_server.protocol import fields
+from dedicated_server.protocol.client.receive import (
+    RECEIVED_DROPPED,
+    RECEIVED_KEEP_ALIVE,
+    RECEIVED_SNAPSHOT,
+)
 from dedicated_server.protocol.server.wire import ServerWire
-from tests.dedicated_server.protocol.oracle import BitWriter, OracleClient
+from tests.dedicated_server.protocol.oracle import BitWriter, OracleClient, seal
 from tests.dedicated_server.protocol.rig import ROOM, Table, address, token
 
 
@@ -115,3 +121,42 @@ def test_authentic_nonsense_from_a_hostile_client_is_malformed_and_harms_nobody(
     dropped = table.wire.drops_by_reason()
     assert dropped["malformed"] + dropped["future_ack"] == 300
     assert table.wire.status.tolist()[0] == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_authentic_nonsense_from_a_hostile_server_is_dropped_and_harms_no_client(seed: int) -> None:
+    """Snapshots of random bits, and real ones with bits flipped before they are sealed."""
+    random = np.random.default_rng(seed)
+    table = Table(3, teams=[0, 0, 1], names=["Ada", "Zoë", "x" * 32])
+    table.match_state[fields.MATCH_SCORES], table.match_state[fields.MATCH_OBJECTIVES] = 31, 15
+    table.connect()
+    session = table.clients.sessions[0]
+    if seed % 2:  # lengths of tables that are nonsense, too
+        session["lengths"] = random.integers(0, 256, len(session["lengths"]))
+    key, cipher = session["receive_key"].tobytes(), int(session["cipher"])
+    neighbour = table.clients.state.seen[1].copy()
+    results = []
+    for number in range(600):
+        tick = int(session["snapshot_tick"]) + 1
+        writer = BitWriter()
+        for value, bits in ((1, 2), (tick & 0xFFFFFF, 24), (0, 16), (0, 6)):
+            writer.put(value, bits)
+        if random.random() < 0.5:
+            for bits in random.integers(1, 32, int(random.integers(0, 60))):
+                writer.put(int(random.integers(0, 2**bits)), int(bits))
+        else:  # flags that say that every section is there, and counts of many
+            for _ in range(int(random.integers(0, 250))):
+                writer.put((1 << 32) - 1 if random.random() < 0.7 else int(random.integers(0, 2**32)), 32)
+        data = writer.data()[:1_100]
+        sequence = 1_000_000 + number
+        results.append(table.receive(0, seal(cipher, key, 4, sequence, data)))
+    assert set(results) <= {RECEIVED_DROPPED, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT}
+    assert results.count(RECEIVED_DROPPED) > 300
+    assert (table.clients.state.seen[1] == neighbour).all()
+    assert (table.clients.state.roster_team[1] == [0, 0, 1]).all()
+    table.clients.reconnect(0)
+    table.connect()
+    for _ in range(10):
+        table.step()
+    assert (table.clients.state.seen == table.world).all()
+    assert table.clients.name_of(0, 2) == "x" * 32

@@ -11,7 +11,7 @@ from launchday.settings import Settings
 from meta_service.client import MetaUnavailableError
 from meta_service.domain.name_rules import MAX_BYTES, MAX_GRAPHEMES, checked_name, name_keys
 from meta_service.errors import BadNameError
-from tests.meta_service.conftest import Backend, Clock, drain, running
+from tests.meta_service.conftest import Backend, Clock, drain, new_match, running
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_shop import refused
 
@@ -132,6 +132,11 @@ async def test_a_chosen_name_is_shown_wherever_names_are(backend: Backend, store
     assert friend.display_name == "Zoë of Troy"
     party = await client.create_party(one.session_token)
     assert party.members[0].display_name == "Zoë of Troy"
+    out = await client.check_out(new_match(), "server-1", "local", 60.0, [one.player_id, other.player_id])
+    assert [player.display_name for player in out.checked_out] == [
+        "Zoë of Troy",
+        (await client.profile(other.session_token)).display_name,
+    ]
     await store.execute(
         "INSERT INTO season_records (season, player_id, matches, wins, kills)"
         " VALUES ('century', $1, 1, 1, 5)",
