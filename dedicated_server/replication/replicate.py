@@ -64,6 +64,7 @@ from dedicated_server.simulation.world import (
     DEATH_COUNT,
     DEATH_KILLER,
     DEATH_VICTIM,
+    DEATH_WEAPON,
     FIRING,
     HEALTH_POINTS,
     HIT_ACTOR,
@@ -72,13 +73,11 @@ from dedicated_server.simulation.world import (
     HIT_POINTS,
     HIT_VICTIM,
     HURT_TICK,
-    NOBODY,
     OBJECT_A,
     OBJECT_B,
     OBJECT_C,
     OBJECT_KIND,
     TICK,
-    WEAPON,
     X_M,
     Y_M,
     YAW,
@@ -188,12 +187,10 @@ def _queue_combat_events(world: World, wire: ServerState, alive: int) -> None:
         )
         queue_reliable(wire, world.hits[HIT_ACTOR, hit], RELIABLE_HIT, hits)
     for death in range(world.counters[DEATH_COUNT]):
-        killer = world.deaths[DEATH_KILLER, death]
-        weapon = world.status[WEAPON, killer] if killer != NOBODY else 0
         kill = (
-            int64(killer),
+            int64(world.deaths[DEATH_KILLER, death]),
             int64(world.deaths[DEATH_VICTIM, death]),
-            int64(weapon),
+            int64(max(world.deaths[DEATH_WEAPON, death], 0)),
             int64(alive),
             int64(world.deaths[DEATH_ASSIST, death]),
         )

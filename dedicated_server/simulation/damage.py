@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from dedicated_server.native.compilation import INLINE, STAGE
+from dedicated_server.native.compilation import INLINE
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.simulation.boxes import free_place
 from dedicated_server.simulation.event_buffer import DEATH, KILL, emit
@@ -28,7 +28,7 @@ from dedicated_server.simulation.world import (
     DEATH_VICTIM,
     DEATH_WEAPON,
     DEATHS,
-    DEATHS_PLAYED,
+    DEATHS_APPLIED,
     DIED_TICK,
     FULL_HEALTH_POINTS,
     HEALTH_POINTS,
@@ -113,20 +113,11 @@ def _has_part(world: World, actor: int, victim: int, tick: int) -> bool:
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def forget_played_deaths(world: World) -> None:
-    """Begin a new list of deaths where the present one is that of a tick which was simulated."""
-    if world.counters[DEATHS_PLAYED]:
-        world.counters[DEATHS_PLAYED] = 0
-        world.counters[DEATH_COUNT] = 0
-
-
-@njit(cache=True, nogil=True, **INLINE)
 def die(world: World, victim: int, killer: int, weapon: int) -> None:
     """End a life, list the death and emit the event; ``killer`` is NOBODY where no player has the kill.
 
     ``weapon``: row of World.weapons, NOBODY where no weapon did it.
     """
-    forget_played_deaths(world)
     status, deaths = world.status, world.deaths
     status[ALIVE, victim] = 0
     status[CHANGED_TICK, victim] = world.counters[TICK]
@@ -183,10 +174,12 @@ def spawn(world: World, player: int) -> None:
 
 @njit(cache=True, nogil=True, **INLINE)
 def vacate(world: World, player: int) -> None:
-    """Take the body of a slot that has no player any more.
+    """Take the body of a slot that has no player any more; between two ticks.
 
     A life that ends so is the kill of whoever hurt it last, if that was within ``CREDIT_TICKS``.
     """
+    if world.counters[DEATHS_APPLIED]:  # of the tick before: this is the first death of the next
+        world.counters[DEATHS_APPLIED] = world.counters[DEATH_COUNT] = 0
     if world.status[ALIVE, player]:
         killer = credited(world, player, NOBODY)
         die(world, player, killer, world.status[WEAPON, killer] if killer != NOBODY else NOBODY)
@@ -232,7 +225,7 @@ def damage(world: World, actor: int, victim: int, points: float, weapon: int = N
     return True
 
 
-@njit(cache=True, nogil=True, **STAGE)
+@njit(cache=True, nogil=True, **INLINE)
 def apply_hit_damage(world: World) -> None:
     """Apply ``world.hits`` in their order. Whoever takes a victim's last point has the kill.
 
@@ -244,7 +237,7 @@ def apply_hit_damage(world: World) -> None:
             world.hits[HIT_FATAL, hit] = 1
 
 
-@njit(cache=True, nogil=True, **STAGE)
+@njit(cache=True, nogil=True, **INLINE)
 def apply_zone_damage(world: World) -> None:
     """Take from every player outside the zone what the mode says a tick outside costs."""
     points = world.rules[ZONE_POINTS]
@@ -272,7 +265,7 @@ def respawn_is_due(world: World, player: int) -> bool:
     return bool(wait > 0 and is_dead and world.counters[TICK] - status[CHANGED_TICK, player] >= wait)
 
 
-@njit(cache=True, nogil=True, **STAGE)
+@njit(cache=True, nogil=True, **INLINE)
 def respawn(world: World) -> None:
     """Spawn the dead players whose wait is over, in modes where the dead return."""
     if world.rules[RESPAWN_TICKS] <= 0.0:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from dedicated_server.native.compilation import INLINE, INNER, STAGE
+from dedicated_server.native.compilation import INLINE, INNER
 from dedicated_server.simulation.boxes import free_reach
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
 from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
@@ -84,7 +84,7 @@ NO_ONE: Final = -1
 MAX_STEPS_PER_TICK: Final = MAX_CREDIT_TICKS + 1  # of one player: those saved up, and that of the tick
 
 
-@njit(cache=True, nogil=True, **STAGE)
+@njit(cache=True, nogil=True, **INLINE)
 def resolve_hits(world: World, grid: Grid) -> None:
     """Fill ``world.hits`` from ``world.shots``.
 

@@ -24,12 +24,13 @@ from dedicated_server.protocol.inputs import (
     INPUT_YAW,
 )
 from dedicated_server.protocol.movement import run_step
-from dedicated_server.simulation.damage import forget_played_deaths
 from dedicated_server.simulation.heading import direction
 from dedicated_server.simulation.world import (
     ALIVE,
     APPLIED_INPUT,
     CREDIT_TICKS,
+    DEATH_COUNT,
+    DEATHS_APPLIED,
     ELAPSED,
     FIRING,
     MAP_HALF_M,
@@ -73,7 +74,9 @@ def apply_inputs(world: World, inputs: Inputs, tick: int, playing: bool) -> None
     world.counters[TICK] = tick
     world.counters[ELAPSED] = elapsed
     world.counters[SHOT_COUNT] = 0
-    forget_played_deaths(world)
+    if world.counters[DEATHS_APPLIED]:  # nobody has left since the tick before
+        world.counters[DEATH_COUNT] = 0
+    world.counters[DEATHS_APPLIED] = 1
     for player in range(world.body.shape[1]):
         world.status[FIRING, player] = 0
         if not world.status[PRESENT, player]:

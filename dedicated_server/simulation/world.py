@@ -56,7 +56,7 @@ HURT_BY = 20  # entity whose weapon hurt this one last in this life, NOBODY: non
 HURT_BY_TICK = 21  # when it did, for the last time
 HURT_BY_BEFORE = 22  # … and the one before it, another
 HURT_BY_BEFORE_TICK = 23
-DIED_TICK = 24  # tick of the last death
+DIED_TICK = 24  # tick of the last death, NEVER_DIED before the first
 STATUS_ROWS = 25
 
 # --- World.rules, float64: what the mode says, constant through the match -----------------------------------
@@ -79,8 +79,8 @@ HIT_COUNT = 3  # rows of World.hits in use this tick
 EVENT_COUNT = 4  # rows of World.events in use since the last drain
 EVENTS_LOST = 5
 ELAPSED = 6  # ticks since the one before; more than 1 after an overload
-DEATH_COUNT = 7  # columns of World.deaths in use: the deaths since the tick before was simulated
-DEATHS_PLAYED = 8  # 1: the tick of those deaths has been simulated, and the next death begins a new list
+DEATH_COUNT = 7  # columns of World.deaths in use: the deaths of this tick, of who left before its inputs too
+DEATHS_APPLIED = 8  # 1: the inputs of those deaths' tick have been applied, so who leaves begins a new list
 COUNTERS = 9
 
 # --- rows of World.shots, float64, one column a shot --------------------------------------------------------
@@ -139,6 +139,7 @@ EVENTS_OF_MODE = 64  # and what a mode's hooks may say between them
 
 NOBODY: Final = -1  # instead of an entity or a weapon
 NO_INPUT: Final = 0  # client ticks count from 1
+NEVER_DIED: Final = -(2**30)
 
 EVENT_DTYPE: Final = np.dtype(
     [
@@ -219,6 +220,7 @@ def new_world(
     status[TEAM] = team
     status[PRESENT] = status[ALIVE] = 1
     status[SHOWN] = 1
+    status[DIED_TICK] = NEVER_DIED
     status[KILLER] = status[HURT_BY] = status[HURT_BY_BEFORE] = NOBODY
     trail = zeros((POSITION_HISTORY_TICKS, 2, players))
     trail[:] = spawn

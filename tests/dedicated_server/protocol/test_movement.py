@@ -103,6 +103,7 @@ def _is_close_call(felt_x: float, ends_x: float, box: npt.NDArray[np.float64], p
     return any(abs(each - edge_m) <= 2.0 * part_m + 1e-9 for each in (felt_x, ends_x) for edge_m in edges)
 
 
+@settings(deadline=None)
 @given(x_m=coordinate, y_m=coordinate, moves=st.tuples(move, move), step_m=st.floats(0.01, 5.0))
 def test_without_boxes_a_step_is_to_the_last_bit_what_it_was(
     x_m: float, y_m: float, moves: tuple[int, int], step_m: float
@@ -122,7 +123,7 @@ def test_without_boxes_a_step_is_to_the_last_bit_what_it_was(
     assert run_step(x_m, y_m, *moves, step_m, HALF_M, far) == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(boxes=box_lists(), x_m=coordinate, y_m=coordinate, wishes=st.lists(st.tuples(move, move), max_size=60))
 def test_nobody_ever_walks_into_a_box(
     boxes: Boxes, x_m: float, y_m: float, wishes: list[tuple[int, int]]

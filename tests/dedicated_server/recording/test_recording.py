@@ -277,6 +277,16 @@ def test_a_match_described_wrongly_is_refused_or_played(
     assert isinstance(result, ReplayResult)
 
 
+def test_a_recording_of_another_version_is_refused_in_one_line_that_names_both(
+    recorded: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older.ldr"
+    older.write_bytes(b"LDREC002" + recorded.read_bytes()[len(MAGIC) :])
+    with pytest.raises(NotARecordingError, match=r"version 2.* reads version \d+: replay it with") as refused:
+        replay(older)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -79,6 +79,7 @@ class Court:
         return [
             (int(event["kind"]), int(event["actor"]), int(event["victim"]), int(event["assist"]))
             for event in drain(self.world)
+            if event["kind"] in (KILL, DEATH)
         ]
 
 

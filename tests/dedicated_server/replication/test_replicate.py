@@ -18,7 +18,7 @@ from dedicated_server.replication.connections import apply_connection_changes
 from dedicated_server.replication.interest import count_sent_bytes
 from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.event_buffer import DEATH, drain
+from dedicated_server.simulation.event_buffer import DEATH, PLAYER_LEFT, drain
 
 TICK = 200
 
@@ -122,7 +122,7 @@ def test_a_hit_is_told_to_the_shooter_and_a_kill_to_everybody() -> None:
     world.counters[w.HIT_COUNT] = 1
     world.hits[: w.HIT_ROWS, 0] = 2, 1, 17, 1, 900
     world.status[w.ALIVE, 1] = 0
-    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, 2, 0)
+    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, 2, 0, 0)
 
     Published(world, wire)
 
@@ -134,7 +134,7 @@ def test_a_hit_is_told_to_the_shooter_and_a_kill_to_everybody() -> None:
 def test_a_death_by_the_zone_names_no_killer() -> None:
     world, wire = world_of(2), connected_wire_of(2)
     world.status[w.ALIVE, 1] = 0
-    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, w.NOBODY, w.NOBODY)
+    world.counters[w.DEATH_COUNT], world.deaths[:, 0] = 1, (1, w.NOBODY, w.NOBODY, w.NOBODY)
     Published(world, wire)
     assert reliable_of(wire, 0) == [(kinds.RELIABLE_KILL, -1, 1, 0, 1, -1)]
 
@@ -181,7 +181,7 @@ def test_who_leaves_in_the_middle_of_a_life_ends_it_and_is_not_lost() -> None:
     wire.state.per_slot[NEWLY_LOST, 0] = 1
     assert come_and_go(world, wire, [True, True], playing=True) == (2, [True, True], [False, False])
     assert world.status[w.ALIVE].tolist() == [0, 1]
-    assert drain(world)["kind"].tolist() == [DEATH]
+    assert drain(world)["kind"].tolist() == [PLAYER_LEFT, DEATH]
 
 
 def test_who_leaves_before_the_start_dies_of_nothing() -> None:

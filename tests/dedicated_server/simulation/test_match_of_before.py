@@ -67,13 +67,13 @@ def play(match: Match) -> tuple[str, int, int]:
         chase_and_fire(world, match.inputs, tick, generator)
         match.apply(tick)
         match.simulate()
-        digest.update(np.ascontiguousarray(world.body))
-        digest.update(np.ascontiguousarray(world.status[:STATUS_ROWS_OF_BEFORE]))
-        digest.update(np.ascontiguousarray(world.position_history))
+        digest.update(world.body.tobytes())
+        digest.update(world.status[:STATUS_ROWS_OF_BEFORE].tobytes())
+        digest.update(world.position_history.tobytes())
     events: Any = match.drain_events()
     for field in ("kind", "tick", "actor", "victim", "weapon", "distance_m", "victim_x_m", "victim_y_m"):
-        digest.update(np.ascontiguousarray(events[field]))
-    digest.update(match.placements())
+        digest.update(events[field].tobytes())
+    digest.update(match.placements().tobytes())
     return digest.hexdigest(), tick, int(world.status[w.KILLS].sum())
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.cards import (
@@ -146,6 +146,7 @@ def test_whoever_an_obstacle_is_put_around_walks_out_of_it(match: Match) -> None
     assert match.world.body[w.X_M, SHOOTER] == pytest.approx(3.0)
 
 
+@settings(deadline=None)
 @given(
     x_m=st.floats(-100, 100),
     y_m=st.floats(-100, 100),
@@ -240,6 +241,7 @@ def test_no_more_fly_than_the_card_has_and_none_stands_still(match: Match) -> No
     assert launch_projectile(match.world, SHOOTER, ROCKET, 0, 0.0, 0.0, 1.0) == 3
 
 
+@settings(deadline=None)
 @given(
     places=st.lists(st.tuples(st.floats(-8, 8), st.floats(-8, 8)), min_size=3, max_size=3),
     yaw=st.integers(0, 65_535),

@@ -9,6 +9,7 @@ from dedicated_server.cards import shipped_cards
 from dedicated_server.modes import open_match
 from dedicated_server.protocol import entities, fields
 from dedicated_server.protocol.client.prediction import (
+    forget_prediction,
     new_prediction,
     predict,
     reconcile,
@@ -167,3 +168,36 @@ def test_a_new_session_begins_anew() -> None:
     client.hear(0, 9.0, 9.0)
     client.send(0, 127)
     assert (client.own["x_m"], client.own["y_m"]) == pytest.approx((9.0, 9.1))
+
+
+WALLED = Movement(0.1, 100.0, np.array([[1.0, -5.0, 2.0, 5.0]]))
+SLOW = Movement(0.05, 100.0, np.zeros((0, 4)))
+
+
+def test_clients_of_several_modes_share_one_prediction() -> None:
+    client = Client()
+    client.prediction = new_prediction(2, WALLED, SLOW)
+    client.own = client.prediction.own[1]
+    for mode, ends_m in ((0, 0.5), (1, 1.0)):
+        forget_prediction(client.prediction, 1)
+        client.own["mode"] = mode
+        client.session["input_tick"] = 0
+        client.hear(0, 0.0, 0.0)
+        for _ in range(20):
+            client.send(127, 0)
+        assert client.own["x_m"] == pytest.approx(ends_m)
+        forget_prediction(client.prediction, 1)
+        assert client.own["mode"] == mode
+
+
+def test_a_client_that_touches_a_wall_is_not_corrected_through_it() -> None:
+    client = Client(WALLED)
+    client.hear(0, 0.0, 0.0)
+    for _ in range(20):
+        client.send(127, 60)
+    server = (0.5, float(client.own["y_m"]))
+    client.hear(20, *server)
+    assert client.own["corrections"] == 0
+    for _ in range(5):
+        client.send(127, 0)
+    assert client.own["x_m"] == 0.5
