@@ -35,19 +35,22 @@ if TYPE_CHECKING:
         """Convert to signed 64 bits: the one conversion from uint64 that numba does not turn into a float."""
 
     def to_fixed_tuple(row: Any, length: int) -> tuple[int, ...]:
-        """The first ``length`` numbers of a row, as many as the compiler can know."""
+        """A tuple of the first ``length`` numbers of a row; the compiler has to know the length."""
+
+    def replaced(numbers: tuple[int, ...], place: int, number: int) -> tuple[int, ...]:
+        """The tuple with another number at one place."""
 else:
     from numba import config
     from numba import njit as njit
 
     int64 = np.int64
     if config.DISABLE_JIT:
-
-        def to_fixed_tuple(row: Any, length: int) -> tuple[int, ...]:
-            """The same in plain Python."""
-            return tuple(int(number) for number in row[:length])
+        from dedicated_server.native.plain import replaced, to_fixed_tuple
     else:
+        from numba.cpython.unsafe.tuple import tuple_setitem
         from numba.np.unsafe.ndarray import to_fixed_tuple as to_fixed_tuple
+
+        replaced = tuple_setitem
 
 # For kernels that are called from Python, and from other compiled code.
 STAGE: Final[dict[str, Any]] = {"_nrt": False}

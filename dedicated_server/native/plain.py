@@ -56,6 +56,16 @@ def leading_zeros(value: Any) -> int:
     return 64 - int(value).bit_length()
 
 
+def to_fixed_tuple(row: Any, length: int) -> tuple[int, ...]:
+    """Twin of numba's: a tuple of the first ``length`` numbers of a row."""
+    return tuple(int(number) for number in row[:length])
+
+
+def replaced(numbers: tuple[int, ...], place: int, number: int) -> tuple[int, ...]:
+    """Twin of numba's ``tuple_setitem``: the tuple with another number at one place."""
+    return (*numbers[:place], number, *numbers[place + 1 :])
+
+
 def zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     """Allocate as numpy.zeros does; in plain Python the records of a structured dtype have attributes."""
     return with_attributes(np.zeros(shape, dtype))

@@ -33,6 +33,20 @@ def append(words: Words, position: int, value: int | np.uint64, bits: int) -> in
     return position + bits
 
 
+@njit(cache=True, nogil=True, **INLINE)
+def put(words: Words, position: int, carry: np.uint64, value: np.uint64, bits: int) -> tuple[int, np.uint64]:
+    """Append a value, as `append` does, for many values in a row.
+
+    The word being filled is ``carry``: it is never read back from memory. The caller must write the last
+    carry, at ``words[position >> 6]``.
+    """
+    shift = np.uint64(position & 63)
+    filled = carry | (value << shift)
+    words[position >> 6] = filled
+    end = position + bits
+    return end, filled if end >> 6 == position >> 6 else (value >> _ONE) >> (_63 - shift)
+
+
 @njit(cache=True, nogil=True, **STAGE)
 def take(words: Words, position: int, bits: int) -> np.uint64:
     """Read ``bits`` (1…64) at bit ``position``, as uint64."""

@@ -21,7 +21,14 @@ from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.datagrams import ROW_BYTES
-from dedicated_server.protocol.delta import encode_delta, tight_bits
+from dedicated_server.protocol.delta import (
+    CODE_WORDS,
+    LONGEST_CODE_BITS,
+    tight_bits,
+    write_difference,
+    write_whole,
+)
+from dedicated_server.protocol.entity_table import COMMON_FIELDS, ENTITY_KINDS, WHOLE_BITS
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.protocol.tables import Table, length_of
@@ -53,7 +60,7 @@ def render(text: str) -> str:
 def sections() -> dict[str, str]:
     """Every generated section by name."""
     return {
-        "entity-fields": _field_table(entities.ENTITY_FIELDS),
+        "entity-fields": _entity_table(),
         "match-fields": _field_table(fields.MATCH_FIELDS),
         "score-fields": _field_table(fields.SCORE_FIELDS),
         "objective-fields": _field_table(fields.OBJECTIVE_FIELDS),
@@ -132,13 +139,28 @@ def vectors() -> dict[str, bytes]:
     for cipher, name in connect_token.CIPHERS.items():
         for step, data in _exchange(cipher).items():
             made[f"{name}, {step}"] = data
-    base = entities.pack_player(10.0, -20.0, 1.0, 100, entities.FLAG_ALIVE)
-    for what, other in (
-        ("tight", entities.pack_player(10.1, -20.1, 1.02, 100, entities.FLAG_ALIVE)),
-        ("absolute", entities.pack_player(-900.0, 900.0, 4.0, 0, 0)),
-    ):
-        code, bits = encode_delta(other, base, 3)
-        made[f"difference, {what}, age 3, {bits} bits"] = int(code).to_bytes(8, "little")
+    return made | _records()
+
+
+def _records() -> dict[str, bytes]:
+    """Of each kind a record at (1000, 2000) units whose own fields are 3, 4 … by their place in the table, or
+    as large as they can be: whole; then two differences to it, to (1007, 1993), and to a record whose fields
+    are all as large as they can be.
+    """
+    made: dict[str, bytes] = {}
+    for kind, (name, own) in enumerate(ENTITY_KINDS.items()):
+        table = (*COMMON_FIELDS[1:], *own)
+        values = {field.name: min(number, (1 << field.bits) - 1) for number, field in enumerate(table, 1)}
+        base = np.array(entities.record_of(kind, values | {"x": 1_000, "y": 2_000}))
+        near = np.array(entities.record_of(kind, values | {"x": 1_007, "y": 1_993}))
+        far = np.array(entities.record_of(kind, {field.name: (1 << field.bits) - 1 for field in table}))
+        whole, tight, absolute = np.zeros((3, CODE_WORDS + 1), np.uint64)
+        for what, code, bits in (
+            ("whole", whole, write_whole(whole, base)),
+            ("tight difference, age 3", tight, write_difference(tight, near, base, 3)),
+            ("absolute difference", absolute, write_difference(absolute, far, base, 3)),
+        ):
+            made[f"{name}, {what}, {bits} bits"] = code.tobytes()[: (bits + 7) // 8]
     return made
 
 
@@ -171,7 +193,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
         wire.open_batch(
             room[None, :], np.array([length], np.int32), sender[None, :], 1, NOW_S + tick / 60, tick
         )
-        world += 5
+        world += np.array([5 << entities.X.at, *[0] * (entities.RECORD_WORDS - 1)])
         none = np.zeros(3, np.int32)
         wire.encode_batch(
             tick,
@@ -205,6 +227,11 @@ def _sizes() -> list[tuple[str, object]]:
         ("header of a sealed datagram", f"{datagrams.HEADER_BYTES} bytes"),
         ("tag", "AEGIS-128L 32 bytes, ChaCha20-Poly1305 16 bytes"),
         ("replay window", f"{datagrams.REPLAY_WINDOW} sequence numbers"),
+        *(
+            (f"whole record of kind {number}, {name}", f"{WHOLE_BITS[number]} bits")
+            for number, name in enumerate(ENTITY_KINDS)
+        ),
+        ("longest record", f"{LONGEST_CODE_BITS} bits"),
         ("baselines kept", f"{HISTORY_TICKS - 1} ticks"),
         ("a challenge is valid for", f"{datagrams.CHALLENGE_S:g} s"),
         ("a request or response is repeated every", f"{datagrams.REPEAT_S:g} s"),
@@ -232,6 +259,13 @@ def _field_table(table: Table) -> str:
         rows = ((field.name, field.bits, field.least, field.meaning) for field in table)
         return _table(("field", "bits", "zero bits are", "meaning"), rows)
     return _table(("field", "bits", "meaning"), ((each.name, each.bits, each.meaning) for each in table))
+
+
+def _entity_table() -> str:
+    rows = [("all", *field[:4]) for field in COMMON_FIELDS]
+    for number, (name, fields_of_kind) in enumerate(ENTITY_KINDS.items()):
+        rows += [(f"{number} {name}", *field[:4]) for field in fields_of_kind]
+    return _table(("kind", "field", "bits", "difference", "meaning"), rows)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

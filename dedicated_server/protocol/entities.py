@@ -1,54 +1,70 @@
-"""Entities on the wire: the table of their fields, and the records that carry one entity each.
+"""Records of entities: one entity each, packed as `entity_table` says.
 
-A record is RECORD_WORDS words of 64 bits, in which the fields lie in the table's order, lowest bits first. In
-kernels it is a tuple of so many int64, in arrays the last axis: ``seen[client, entity]`` is one record's row,
-`load_record` makes a record of a row and `store_record` writes one back. The ``entity_…`` functions take a
-record; those named ``…_array`` take arrays of any shape of rows, and are for numpy.
+A record is RECORD_WORDS words of 64 bits. In kernels it is a tuple of so many int64, in arrays the last axis:
+``seen[client, entity]`` is one record's row, `load_record` makes a record of a row and `store_record` writes
+one back. The ``entity_…`` functions and `field_of` take a record; those named ``…_array`` take arrays of any
+shape of rows, and are for numpy.
+
+A field that the record's kind does not have reads as 0. So a flag is not alive, and NO_RECORD is not, either.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.native.compilation import INLINE, Longs, njit, to_fixed_tuple
-from dedicated_server.protocol.fields import (
-    POSITION_BITS,
-    POSITION_MASK,
-    POSITION_UNITS_PER_M,
-    WORLD_HALF_M,
-    quantise_position,
+from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_OBSTACLE, KIND_PLAYER, KIND_PROJECTILE
+from dedicated_server.native.compilation import INLINE, Longs, njit, replaced, to_fixed_tuple
+from dedicated_server.protocol.datagrams import ENTITY_LAYOUT_BYTES
+from dedicated_server.protocol.entity_table import (
+    ALL_PLAIN_BITS,
+    ANGLE_BITS,
+    KIND_BITS,
+    RECORD_WORDS,
+    Place,
+    field_named,
+    place_of,
 )
-from dedicated_server.protocol.tables import Field, positions, widths
+from dedicated_server.protocol.fields import POSITION_UNITS_PER_M, WORLD_HALF_M, quantise_position
 
 Record: TypeAlias = tuple[int, ...]  # RECORD_WORDS numbers of 64 bits
+NO_RECORD: Final[Record] = (0,) * RECORD_WORDS  # of an entity that is not in view
 
-ENTITY_FIELDS = (
-    Field("x", POSITION_BITS, "metres east × 64, from −1,024 m"),
-    Field("y", POSITION_BITS, "metres north × 64, from −1,024 m"),
-    Field("yaw", 10, "1/1024 turn, counter-clockwise from east"),
-    Field("health", 7, "points, 0 to 100"),
-    Field("flags", 6, "bits: 1 alive, 2 firing, 4 outside the zone, 16 hurt, 32 connected; 8 is reserved"),
-)
-_, _, YAW_BITS, HEALTH_BITS, FLAG_BITS = widths(ENTITY_FIELDS)
-_, Y_AT, YAW_AT, HEALTH_AT, FLAGS_AT = positions(ENTITY_FIELDS)
-RECORD_BITS = FLAGS_AT + FLAG_BITS
-RECORD_WORDS = (RECORD_BITS + 63) // 64
-NO_RECORD: Record = (0,) * RECORD_WORDS  # of an entity that is not in view
-YAW_TURN = 1 << YAW_BITS  # units of yaw in a full turn
-YAW_MASK = YAW_TURN - 1
-_HEALTH_MASK = (1 << HEALTH_BITS) - 1
-_FLAG_MASK = (1 << FLAG_BITS) - 1
-_PLACE_MASK = (1 << HEALTH_AT) - 1
+KIND, X, Y, YAW = (place_of(name) for name in ("kind", "x", "y", "yaw"))
+HEALTH, FLAGS = place_of("health"), place_of("flags")
+TEAM, CARRIER, STATE = (place_of(name) for name in ("team", "carrier", "state"))
+WHAT, TAKEN = place_of("what"), place_of("taken")
+OWNER, WEAPON = place_of("owner"), place_of("weapon")
+HALF_EAST, HALF_NORTH, STANDING = (place_of(name) for name in ("half_east", "half_north", "standing"))
 
-FLAG_ALIVE = 1
-FLAG_FIRING = 2
-FLAG_OUTSIDE_ZONE = 4
-FLAG_HURT = 16
-FLAG_CONNECTED = 32
+YAW_TURN: Final = YAW.mask + 1  # units of yaw in a full turn
+HALF_UNITS_PER_M: Final = field_named("half_east").scale
+_KIND_MASK: Final = (1 << KIND_BITS) - 1
+
+FLAG_ALIVE: Final = 1
+FLAG_FIRING: Final = 2
+FLAG_OUTSIDE_ZONE: Final = 4
+FLAG_HURT: Final = 16
+FLAG_CONNECTED: Final = 32
+
+PLAIN_LENGTH_BITS: Final = 10
+
+
+def layout() -> bytes:
+    """What a client is told of the kinds: two bytes for each, little endian, then zeros up to
+    ENTITY_LAYOUT_BYTES.
+
+    The low PLAIN_LENGTH_BITS bits are the length of the kind's plain fields, those above that of its angle.
+    A reader that knows fewer fields of a kind skips the rest; one that knows more takes those for zeros.
+    """
+    said = [
+        plain | angle << PLAIN_LENGTH_BITS for plain, angle in zip(ALL_PLAIN_BITS, ANGLE_BITS, strict=True)
+    ]
+    return np.array(said, "<u2").tobytes().ljust(ENTITY_LAYOUT_BYTES, b"\0")
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -65,48 +81,104 @@ def store_record(row: Longs, record: Record) -> None:
 
 
 @njit(cache=True, nogil=True, **INLINE)
+def entity_kind(record: Record) -> int:
+    """KIND_… of `cards.kinds`."""
+    return record[0] & _KIND_MASK
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def field_of(record: Record, place: Place) -> int:
+    """A field in units of the wire, such as ``field_of(record, CARRIER)``; 0 where the kind has none."""
+    value = (record[place.word] >> place.at) & place.mask
+    return value if (place.kinds >> entity_kind(record)) & 1 else 0
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def with_field(record: Record, place: Place, value: int) -> Record:
+    """The record with another value of a field, held at its edges; as it is where the kind has none."""
+    value = max(0, min(int(value), place.mask))
+    word = (record[place.word] & ~(place.mask << place.at)) | (value << place.at)
+    has = (place.kinds >> entity_kind(record)) & 1
+    return replaced(record, place.word, word if has else record[place.word])
+
+
+@njit(cache=True, nogil=True, **INLINE)
 def quantise_yaw(radians: float) -> int:
     """Radians as 1/1024 turn, 0…1023, wrapped."""
     turns = radians * (1.0 / (2.0 * math.pi))
-    return math.floor((turns - math.floor(turns)) * YAW_TURN + 0.5) & YAW_MASK
+    return math.floor((turns - math.floor(turns)) * YAW_TURN + 0.5) & YAW.mask
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def pack_placed(kind: int, x_m: float, y_m: float) -> Record:
+    """A record of any kind: metres, held at the edge of the world; all other fields 0."""
+    record = with_field(NO_RECORD, KIND, kind)
+    return at_place(record, quantise_position(x_m), quantise_position(y_m))
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def pack_player(x_m: float, y_m: float, yaw_radians: float, health: int, flags: int) -> Record:
-    """The record of a player: metres, radians, points and FLAG_… bits; what is out of range is held at its
-    edge.
-    """
-    return (
-        quantise_position(x_m)
-        | (quantise_position(y_m) << Y_AT)
-        | (quantise_yaw(yaw_radians) << YAW_AT)
-        | (max(0, min(int(health), _HEALTH_MASK)) << HEALTH_AT)
-        | ((int(flags) & _FLAG_MASK) << FLAGS_AT),
-    )
+    """A player's record: metres, radians, points and FLAG_… bits."""
+    record = with_field(pack_placed(KIND_PLAYER, x_m, y_m), YAW, quantise_yaw(yaw_radians))
+    return with_field(with_field(record, HEALTH, health), FLAGS, int(flags) & FLAGS.mask)
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def at_place(record: Record, x: int, y: int, yaw: int) -> Record:
+def pack_flag(x_m: float, y_m: float, team: int, carrier: int, state: int) -> Record:
+    """A flag's record; ``carrier`` is an entity, −1: nobody."""
+    record = with_field(pack_placed(KIND_FLAG, x_m, y_m), TEAM, team)
+    return with_field(with_field(record, CARRIER, carrier + 1), STATE, state)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def pack_item(x_m: float, y_m: float, what: int, taken: int) -> Record:
+    """An item's record; ``taken`` is the entity that took it, −1: nobody."""
+    return with_field(with_field(pack_placed(KIND_ITEM, x_m, y_m), WHAT, what), TAKEN, taken + 1)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def pack_projectile(x_m: float, y_m: float, yaw_radians: float, owner: int, weapon: int) -> Record:
+    """A projectile's record; ``owner`` is the entity that launched it, −1: nobody."""
+    record = with_field(pack_placed(KIND_PROJECTILE, x_m, y_m), YAW, quantise_yaw(yaw_radians))
+    return with_field(with_field(record, OWNER, owner + 1), WEAPON, weapon)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def pack_obstacle(x_m: float, y_m: float, half_east_m: float, half_north_m: float, standing: bool) -> Record:
+    """An obstacle's record: its middle, and half its sides, in metres."""
+    record = with_field(
+        pack_placed(KIND_OBSTACLE, x_m, y_m), HALF_EAST, round(half_east_m * HALF_UNITS_PER_M)
+    )
+    record = with_field(record, HALF_NORTH, round(half_north_m * HALF_UNITS_PER_M))
+    return with_field(record, STANDING, int(standing))
+
+
+def record_of(kind: int, values: Mapping[str, int]) -> Record:
+    """A record of any kind by the names of its fields, in units of the wire; those not named are 0. For tools
+    and tests: kernels have `pack_player` and its like. Raises ValueError for a name that no kind has.
+    """
+    record = with_field(NO_RECORD, KIND, kind)
+    for name, value in values.items():
+        record = with_field(record, place_of(name), value)
+    return record
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def at_place(record: Record, x: int, y: int) -> Record:
     """The record with another place, in units of the wire."""
-    return ((record[0] & ~_PLACE_MASK) | x | (y << Y_AT) | (yaw << YAW_AT), *record[1:])
+    return with_field(with_field(record, X, x), Y, y)
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def x_units(record: Record) -> int:
     """1/64 m east of −1,024 m."""
-    return record[0] & POSITION_MASK
+    return (record[0] >> X.at) & X.mask
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def y_units(record: Record) -> int:
     """1/64 m north of −1,024 m."""
-    return (record[0] >> Y_AT) & POSITION_MASK
-
-
-@njit(cache=True, nogil=True, **INLINE)
-def yaw_units(record: Record) -> int:
-    """1/1024 turn."""
-    return (record[0] >> YAW_AT) & YAW_MASK
+    return (record[0] >> Y.at) & Y.mask
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -124,37 +196,42 @@ def entity_y(record: Record) -> float:
 @njit(cache=True, nogil=True, **INLINE)
 def entity_yaw(record: Record) -> float:
     """Radians, 0…2π."""
-    return yaw_units(record) * (2.0 * math.pi / YAW_TURN)
+    return field_of(record, YAW) * (2.0 * math.pi / YAW_TURN)
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def entity_health(record: Record) -> int:
-    """Points, 0…100."""
-    return (record[0] >> HEALTH_AT) & _HEALTH_MASK
+    """Points, 0…100, or 127, not told."""
+    return field_of(record, HEALTH)
 
 
 @njit(cache=True, nogil=True, **INLINE)
 def entity_flags(record: Record) -> int:
     """FLAG_… bits."""
-    return (record[0] >> FLAGS_AT) & _FLAG_MASK
+    return field_of(record, FLAGS)
 
 
 def field_array(records: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.int64]:
-    """One field of an array of records (int64[…, RECORD_WORDS]), in units of the wire: int64[…]."""
-    at, bits = next(
-        (at, field.bits)
-        for field, at in zip(ENTITY_FIELDS, positions(ENTITY_FIELDS), strict=True)
-        if field.name == name
-    )
-    value: npt.NDArray[np.int64] = (records[..., 0] >> at) & ((1 << bits) - 1)
-    return value
+    """One field of an array of records (int64[…, RECORD_WORDS]), in units of the wire: int64[…]; 0 where the
+    kind has no such field.
+    """
+    place = place_of(name)
+    kind = records[..., 0] & _KIND_MASK
+    value = (records[..., place.word] >> place.at) & place.mask
+    return np.where((place.kinds >> kind) & 1, value, 0)
+
+
+def value_array(records: npt.NDArray[np.int64], name: str) -> npt.NDArray[np.float64]:
+    """One field of an array of records in its natural unit, such as metres or radians: float64[…]."""
+    field = field_named(name)
+    return field_array(records, name) / field.scale + field.least
 
 
 def x_array(records: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Metres east of an array of records: float64[…]."""
-    return field_array(records, "x") / POSITION_UNITS_PER_M - WORLD_HALF_M
+    return value_array(records, "x")
 
 
 def y_array(records: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Metres north of an array of records: float64[…]."""
-    return field_array(records, "y") / POSITION_UNITS_PER_M - WORLD_HALF_M
+    return value_array(records, "y")

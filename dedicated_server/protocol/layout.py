@@ -14,9 +14,9 @@ from typing import Final
 
 from dedicated_server.protocol.datagrams import (
     CLIENT_LENGTHS_BYTES,
-    ENTITY_LAYOUT_BYTES,
     SERVER_LENGTHS_BYTES,
 )
+from dedicated_server.protocol.entities import layout
 from dedicated_server.protocol.fields import (
     CLIENT_MESSAGE_FIELDS,
     HINT_FIELDS,
@@ -62,4 +62,4 @@ def lengths(tables: dict[str, Table], size: int) -> bytes:
 
 
 CLIENT_LENGTHS: Final = lengths(CLIENT_TABLES, CLIENT_LENGTHS_BYTES)
-SERVER_LAYOUT: Final = lengths(SERVER_TABLES, SERVER_LENGTHS_BYTES) + bytes(ENTITY_LAYOUT_BYTES)
+SERVER_LAYOUT: Final = lengths(SERVER_TABLES, SERVER_LENGTHS_BYTES) + layout()

@@ -20,7 +20,7 @@ from numba import njit, typeof
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, load_state, prefetch, prefetch_array
 from dedicated_server.protocol.datagrams import REPLAY_WINDOW
-from dedicated_server.protocol.entities import RECORD_WORDS
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import HISTORY_TICKS, MATCH_COLUMNS
 from dedicated_server.protocol.inputs import INPUT_RING
 from dedicated_server.protocol.server.receive import open_batch

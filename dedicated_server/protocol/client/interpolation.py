@@ -3,8 +3,9 @@ newest.
 
 A client keeps the last records of each entity in view, with their ticks. At a tick between two records an
 entity is shown on the line between them. Where no later record has arrived, the entity runs on as it last
-ran, for at most ``MAX_EXTRAPOLATION_TICKS``, and then stands. An entity that left the view and comes back, or
-that moves further than any player can run, appears in the new place at once.
+ran, for at most ``MAX_EXTRAPOLATION_TICKS``, and then stands; a dead player stands at once. An entity that
+left the view and comes back, or that moves further than any of its kind can, appears in the new place at
+once.
 """
 
 from __future__ import annotations
@@ -13,32 +14,37 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dedicated_server.cards.kinds import KIND_PLAYER, KIND_PROJECTILE
 from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, njit
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
     NO_RECORD,
-    RECORD_WORDS,
-    YAW_MASK,
+    YAW,
     YAW_TURN,
     Record,
     at_place,
     entity_flags,
+    entity_kind,
+    field_of,
     load_record,
     store_record,
+    with_field,
     x_units,
     y_units,
-    yaw_units,
 )
+from dedicated_server.protocol.entity_table import ALL_KINDS, RECORD_WORDS
 from dedicated_server.protocol.fields import POSITION_MASK, POSITION_UNITS_PER_M
 
 # Records of one entity: more than the longest delay of `clock` in ticks, and no power of two.
 RECORDS_KEPT = 15
 MAX_EXTRAPOLATION_TICKS = 12.0  # a fifth of a second: longer guesses are worse than standing still
 MAX_SPEED_M_PER_TICK = 0.25  # twice a run, and
+MAX_PROJECTILE_M_PER_TICK = 8.0  # 480 m/s
 SLACK_M = 1.0  # for corrections: more than that was not run
 
-_MAX_SPEED_UNITS = MAX_SPEED_M_PER_TICK * POSITION_UNITS_PER_M
+_MAX_SPEED_UNITS = np.full(ALL_KINDS, MAX_SPEED_M_PER_TICK * POSITION_UNITS_PER_M)  # by kind
+_MAX_SPEED_UNITS[KIND_PROJECTILE] = MAX_PROJECTILE_M_PER_TICK * POSITION_UNITS_PER_M
 _SLACK_UNITS = SLACK_M * POSITION_UNITS_PER_M
 
 
@@ -110,7 +116,7 @@ def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: f
             return last
         before = (newest - 1) % RECORDS_KEPT
         ahead = min(view_tick - ticks[newest], MAX_EXTRAPOLATION_TICKS)
-        if not entity_flags(last) & FLAG_ALIVE:
+        if entity_kind(last) == KIND_PLAYER and not entity_flags(last) & FLAG_ALIVE:
             return last
         share = ahead / (ticks[newest] - ticks[before])
         return _blend(load_record(records[before]), last, ticks[newest] - ticks[before], 1.0 + share)
@@ -127,14 +133,14 @@ def record_at(ticks: Ints, records: Longs, newest: int, count: int, view_tick: f
 @njit(cache=True, nogil=True, **INNER)
 def _blend(first: Record, second: Record, ticks: int, share: float) -> Record:
     """From ``first`` (share 0) through ``second`` (share 1) and on; ``ticks`` lie between the two."""
-    x, y, yaw = x_units(first), y_units(first), yaw_units(first)
+    x, y, yaw = x_units(first), y_units(first), field_of(first, YAW)
     east, north = x_units(second) - x, y_units(second) - y
     known = second if share >= 1.0 else first
-    farthest = _MAX_SPEED_UNITS * ticks + _SLACK_UNITS
+    farthest = _MAX_SPEED_UNITS[entity_kind(first)] * ticks + _SLACK_UNITS
     if east * east + north * north > farthest * farthest:
         return known
-    turn = ((yaw_units(second) - yaw + YAW_TURN // 2) & YAW_MASK) - YAW_TURN // 2
+    turn = ((field_of(second, YAW) - yaw + YAW_TURN // 2) & YAW.mask) - YAW_TURN // 2
     x = min(max(round(x + east * share), 0), POSITION_MASK)
     y = min(max(round(y + north * share), 0), POSITION_MASK)
-    yaw = round(yaw + turn * min(share, 1.0)) & YAW_MASK
-    return at_place(known, int(x), int(y), int(yaw))
+    yaw = round(yaw + turn * min(share, 1.0)) & YAW.mask
+    return with_field(at_place(known, int(x), int(y)), YAW, int(yaw))

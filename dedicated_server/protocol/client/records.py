@@ -6,8 +6,8 @@ from dedicated_server.native.compilation import INNER, Words, int64, njit
 from dedicated_server.protocol import datagrams
 from dedicated_server.protocol.bits import take, take_int
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.delta import decode_delta, whole_record
-from dedicated_server.protocol.entities import RECORD_BITS, load_record, store_record
+from dedicated_server.protocol.delta import read_difference, read_whole
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import (
     AGE_BITS,
     HISTORY_TICKS,
@@ -52,7 +52,7 @@ def read_records(
     count = take_int(words, position, RECORD_COUNT_BITS)
     position += RECORD_COUNT_BITS
     entity = int64(-1)
-    history = state.history[index]
+    history, layout = state.history[index], state.sessions[index].entity_layout
     for _ in range(count):
         if position >= bits:
             return position, datagrams.CLIENT_DROP_MALFORMED
@@ -74,17 +74,19 @@ def read_records(
         if own == 1:
             age = take_int(words, position, AGE_BITS)
             position += AGE_BITS
+        if position >= bits:
+            return position, datagrams.CLIENT_DROP_MALFORMED
+        row = history[tick & _AGE_MASK, entity]
         if age == 0:
-            record = whole_record(words, position)
-            position += RECORD_BITS
+            position = read_whole(words, position, row, layout)
         else:
             place = (tick - age) & _AGE_MASK
             if state.history_ticks[index, place] != tick - age:
                 return position, datagrams.CLIENT_DROP_BASELINE
-            record, position = decode_delta(words, position, load_record(history[place, entity]), age)
-        store_record(state.seen[index, entity], record)
+            position = read_difference(words, position, row, history[place, entity], age, layout)
+        for word in range(RECORD_WORDS):
+            state.seen[index, entity, word] = row[word]
         state.seen_tick[index, entity] = tick
-        store_record(history[tick & _AGE_MASK, entity], record)
     if (
         position > bits
         or bits - position > 7

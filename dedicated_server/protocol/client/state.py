@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import PLAIN_WORDS, WORKSPACE_BYTES
-from dedicated_server.protocol.entities import RECORD_WORDS
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import (
     HISTORY_TICKS,
     MATCH_FIELDS,
@@ -53,7 +53,7 @@ _SESSION = np.dtype(
         ("team", np.int64),
         ("cipher", np.int64),
         ("lengths", np.uint8, (datagrams.SERVER_LENGTHS_BYTES,)),  # bits of the server's tables, see `layout`
-        ("entity_layout", np.uint8, (datagrams.ENTITY_LAYOUT_BYTES,)),
+        ("entity_layout", np.uint8, (datagrams.ENTITY_LAYOUT_BYTES,)),  # its kinds, see `entities.layout`
         ("input_tick", np.int64),  # newest client tick
         ("input_echo", np.int64),  # newest that the server has received
         ("input_applied", np.int64),  # newest that the server has used

@@ -38,13 +38,12 @@ from dedicated_server.protocol.client.prediction import (
 )
 from dedicated_server.protocol.client.state import ClientState
 from dedicated_server.protocol.entities import (
-    RECORD_WORDS,
     Record,
     at_place,
     load_record,
     store_record,
-    yaw_units,
 )
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import quantise_position
 from dedicated_server.protocol.movement import Movement
 
@@ -118,7 +117,7 @@ def own_record(prediction: Prediction, wire: ClientState, index: int, otherwise:
     x = quantise_position(own.x_m + own.glide_x_m)
     y = quantise_position(own.y_m + own.glide_y_m)
     seen = load_record(wire.seen[index, wire.sessions[index].own_entity])
-    return at_place(seen, x, y, yaw_units(seen))
+    return at_place(seen, x, y)
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -6,7 +6,7 @@ A record is three parts, bit-packed behind each other::
               code: gap >> gap_bits one bits and a zero bit, then the low gap_bits bits of the gap
     baseline  0: base_age ticks ago, as the head says
               1: its own age in 6 bits; an age of 0 means none: the record is whole
-    body      whole: ENTITY_FIELDS, 57 bits; else a difference as `delta` has it
+    body      whole, or a difference, as `delta` has it
 
 Two caches live for a tick. A body is the same for every client that needs it: each (entity, age) is encoded
 once, 650 encodings instead of 8,500 for 100 players who all see each other. And where all see all, whole runs
@@ -19,10 +19,9 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, Ints, Longs, Words, int64, njit
-from dedicated_server.protocol import datagrams, entities
-from dedicated_server.protocol.bits import bit_length, set_bits, trailing_zeros
-from dedicated_server.protocol.delta import encode_delta
-from dedicated_server.protocol.entities import load_record
+from dedicated_server.protocol import datagrams
+from dedicated_server.protocol.bits import bit_length, put, set_bits, trailing_zeros
+from dedicated_server.protocol.delta import CODE_WORDS, write_difference, write_whole
 from dedicated_server.protocol.fields import AGE_BITS, HISTORY_TICKS
 from dedicated_server.protocol.server.state import (
     BASELINE,
@@ -105,11 +104,11 @@ def select_what_fits(
     for place in range(min(selected_count, MAX_RECORDS)):
         entity = int64(selected[place])
         age = age_of(baselines[entity], tick)
-        if int64(codes[age, entity, 1] >> np.uint64(8)) != tick:
+        if int64(codes[age, entity, CODE_WORDS] >> np.uint64(8)) != tick:
             _encode(codes, state.history, tick, entity, age)
             encodings += 1
         own = int64(age != base_age)
-        bits_left -= int64(codes[age, entity, 1] & np.uint64(0xFF)) + 2 + gap_bits + own * AGE_BITS
+        bits_left -= int64(codes[age, entity, CODE_WORDS] & np.uint64(0xFF)) + 2 + gap_bits + own * AGE_BITS
         if bits_left < 0:
             break
         members[entity >> 6] |= _ONE << np.uint64(entity & 63)
@@ -211,14 +210,16 @@ def _write_group(
         entity = first + trailing_zeros(members)
         members &= members - _ONE
         age = age_of(baselines[entity], tick)
-        code, length = codes[age, entity, 0], int64(codes[age, entity, 1] & np.uint64(0xFF))
+        code = codes[age, entity]
+        length = int64(code[CODE_WORDS] & np.uint64(0xFF))
         begin = position
         position, carry = _put_gap(words, position, carry, entity - previous - 1, gap_bits)
         own = int64(age != base_age)
-        position, carry = _put(
-            words, position, carry, np.uint64(own | ((own * age) << 1)), 1 + own * AGE_BITS
-        )
-        position, carry = _put(words, position, carry, code, length)
+        position, carry = put(words, position, carry, np.uint64(own | ((own * age) << 1)), 1 + own * AGE_BITS)
+        position, carry = put(words, position, carry, code[0], min(length, 64))
+        for word in range(1, CODE_WORDS):
+            if length > 64 * word:
+                position, carry = put(words, position, carry, code[word], min(length - 64 * word, 64))
         is_change = int64(length > 1)
         changed += is_change
         changed_bits += is_change * (position - begin)
@@ -231,26 +232,12 @@ def _write_group(
 def _put_gap(words: Words, position: int, carry: np.uint64, gap: int, gap_bits: int) -> tuple[int, np.uint64]:
     ones = gap >> gap_bits
     while ones >= _LONG_GAP:
-        position, carry = _put(words, position, carry, np.uint64(0xFFFFFFFF), _LONG_GAP)
+        position, carry = put(words, position, carry, np.uint64(0xFFFFFFFF), _LONG_GAP)
         ones -= _LONG_GAP
     low = gap & ((1 << gap_bits) - 1)
-    return _put(
+    return put(
         words, position, carry, np.uint64(((1 << ones) - 1) | (low << (ones + 1))), ones + 1 + gap_bits
     )
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _put(words: Words, position: int, carry: np.uint64, value: np.uint64, bits: int) -> tuple[int, np.uint64]:
-    """Append a value, as `bits.append` does, for many values in a row.
-
-    The word being filled is ``carry``: it is never read back from memory. The caller must write the last
-    carry.
-    """
-    shift = np.uint64(position & 63)
-    filled = carry | (value << shift)
-    words[position >> 6] = filled
-    end = position + bits
-    return end, filled if end >> 6 == position >> 6 else (value >> _ONE) >> (_63 - shift)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -261,22 +248,21 @@ def _copy(
     shift, word = np.uint64(at & 63), at >> 6
     for _ in range(bits >> 6):
         value = (source[word] >> shift) | ((source[word + 1] << _ONE) << (_63 - shift))
-        position, carry = _put(words, position, carry, value, 64)
+        position, carry = put(words, position, carry, value, 64)
         word += 1
     rest = bits & 63
     if rest:
         value = (source[word] >> shift) | ((source[word + 1] << _ONE) << (_63 - shift))
-        position, carry = _put(words, position, carry, value & ((_ONE << np.uint64(rest)) - _ONE), rest)
+        position, carry = put(words, position, carry, value & ((_ONE << np.uint64(rest)) - _ONE), rest)
     return position, carry
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _encode(codes: Words, history: Longs, tick: int, entity: int, age: int) -> None:
     """Encode the entity's body against a baseline of this age, for all clients that need it in this tick."""
-    record = load_record(history[tick & _AGE_MASK, entity])
+    code, row = codes[age, entity], history[tick & _AGE_MASK, entity]
     if age == 0:
-        code, length = np.uint64(record[0]), int64(entities.RECORD_BITS)
+        length = write_whole(code, row)
     else:
-        code, length = encode_delta(record, load_record(history[(tick - age) & _AGE_MASK, entity]), age)
-    codes[age, entity, 0] = code
-    codes[age, entity, 1] = (np.uint64(tick) << np.uint64(8)) | np.uint64(length)
+        length = write_difference(code, row, history[(tick - age) & _AGE_MASK, entity], age)
+    code[CODE_WORDS] = (np.uint64(tick) << np.uint64(8)) | np.uint64(length)

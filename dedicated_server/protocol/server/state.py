@@ -17,7 +17,8 @@ import numpy.typing as npt
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
-from dedicated_server.protocol.entities import RECORD_WORDS
+from dedicated_server.protocol.delta import CODE_WORDS, LONGEST_CODE_BITS
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import CLIENT_MESSAGE_FIELDS, HISTORY_TICKS, MAX_VITALS, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES, RELIABLE_COLUMNS
@@ -26,7 +27,8 @@ DEFAULT_BUDGET_BYTES = 256_000 // 8 // TICK_HZ - IP_UDP_BYTES  # 256 kbit/s, IP 
 MAX_RECORDS = 256  # entities in one snapshot
 MAX_LEAVES = 63
 RUN_AGES = 8  # most clients' newest snapshots are of the last few ticks
-RUN_WORDS = 85  # a head and 64 records of at most 78 bits; not a power of two, see ROW_BYTES
+# A head of 5 words and 64 records, each with its gap of at most 14 bits; odd, see ROW_BYTES.
+RUN_WORDS = (LONGEST_CODE_BITS + 21) | 1
 RELIABLE_RING = 128
 
 
@@ -162,7 +164,8 @@ class ServerState(NamedTuple):
     team_members: npt.NDArray[np.int32]  # [N]
     leaving: npt.NDArray[np.uint16]  # [N, N]: entities whose leave is not acknowledged
     history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N, RECORD_WORDS]: records of all entities by tick
-    codes: npt.NDArray[np.uint64]  # [HISTORY_TICKS, N, 2] by age: encoded bits; tick << 8 | length
+    # [HISTORY_TICKS, N, CODE_WORDS + 1] by age: encoded bits; tick << 8 | length
+    codes: npt.NDArray[np.uint64]
     plain: npt.NDArray[np.uint64]  # [N, PLAIN_WORDS]: snapshots before sealing
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one opened datagram
     heads: npt.NDArray[np.int64]  # the head of one client message
@@ -239,7 +242,7 @@ def allocate(
         team_members=team_members,
         leaving=zeros((n, n), np.uint16),
         history=zeros((HISTORY_TICKS, n, RECORD_WORDS), np.int64),
-        codes=zeros((HISTORY_TICKS, n, 2), np.uint64),
+        codes=zeros((HISTORY_TICKS, n, CODE_WORDS + 1), np.uint64),
         plain=zeros((n, PLAIN_WORDS), np.uint64),
         scratch=zeros(PLAIN_WORDS, np.uint64),
         heads=zeros(len(CLIENT_MESSAGE_FIELDS), np.int64),

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dedicated_server.cards.kinds import KIND_PLAYER
 from dedicated_server.protocol.bits import append
-from dedicated_server.protocol.entities import RECORD_BITS
+from dedicated_server.protocol.entity_table import FIELD_BITS, RECORD_WORDS, WHOLE_BITS
 from dedicated_server.protocol.fields import TICK_HZ
 from loadtest.bench.harness.rig import Rig
 from loadtest.bench.harness.run_config import RunConfig, constant_density
@@ -23,6 +24,7 @@ from loadtest.bench.tick.tick import snapshot_hz
 PLAYERS: Final = (100, 200, 400, 800, 1_600)
 SECONDS: Final = 3.0  # of each
 REPEATS: Final = 15
+PLAYER_BITS: Final = int(WHOLE_BITS[KIND_PLAYER])
 FULL_RATE: Final = 0.98  # share of the full rate; a skipped tick is not yet a lowered rate
 
 
@@ -85,8 +87,8 @@ def _exponent(points: Sequence[dict[str, Any]]) -> float:
 
 def naive_us(players: int) -> float:
     """Return the median time of `write_all_to_all` in microseconds."""
-    records = np.arange(players, dtype=np.int64)
-    words = np.zeros(players * RECORD_BITS // 64 + 2, np.uint64)
+    records = np.zeros((players, RECORD_WORDS), np.int64)
+    words = np.zeros(players * PLAYER_BITS // 64 + 2, np.uint64)
     write_all_to_all(records, players, words)
     took_ns = []
     for _ in range(REPEATS):
@@ -101,9 +103,9 @@ def write_all_to_all(records: npt.NDArray[np.int64], clients: int, words: npt.ND
     """Write all records whole, once for each client, into the same ``words``.
 
     Args:
-        records: int64[N], an entity's state each.
+        records: int64[N, RECORD_WORDS], a player's each.
         clients: how many.
-        words: uint64[N * RECORD_BITS / 64 + 2], overwritten.
+        words: uint64[N * PLAYER_BITS / 64 + 2], overwritten.
 
     Returns:
         The bits of one client's datagram.
@@ -113,5 +115,6 @@ def write_all_to_all(records: npt.NDArray[np.int64], clients: int, words: npt.ND
         words[0] = np.uint64(0)
         position = 0
         for record in records:
-            position = append(words, position, record, RECORD_BITS)
+            for word in range(RECORD_WORDS):
+                position = append(words, position, record[word], FIELD_BITS[KIND_PLAYER, word])
     return position

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nacl import bindings, exceptions
+
+from tests.dedicated_server.protocol.entity_oracle import Record, read_delta, read_whole
 
 MATCH_LAYOUT = (
     ("phase", 2),
@@ -87,94 +88,6 @@ def unseal(cipher: int, key: bytes, datagram: bytes) -> bytes | None:
         return None
 
 
-def unzigzag(value: int) -> int:
-    return value // 2 if value % 2 == 0 else -(value + 1) // 2
-
-
-def zigzag(value: int) -> int:
-    return 2 * value if value >= 0 else -2 * value - 1
-
-
-def tight_bits(age: int) -> int:
-    return next(
-        bits for bits, oldest in zip(range(5, 11), (2, 4, 8, 16, 32, 64), strict=True) if age <= oldest
-    )
-
-
-@dataclass(frozen=True)
-class Record:
-    """One entity, in wire units."""
-
-    x: int
-    y: int
-    yaw: int
-    health: int
-    flags: int
-
-    @property
-    def packed(self) -> tuple[int]:
-        return (self.x | self.y << 17 | self.yaw << 34 | self.health << 44 | self.flags << 51,)
-
-    @classmethod
-    def unpacked(cls, row: Sequence[int]) -> Record:
-        reader = BitReader(int(row[0]).to_bytes(8, "little"))
-        return cls(*(reader.take(bits) for bits in (17, 17, 10, 7, 6)))
-
-
-def write_delta(writer: BitWriter, record: Record, base: Record, age: int) -> None:
-    writer.put(int(record != base), 1)
-    if record == base:
-        return
-    dx, dy = zigzag(record.x - base.x), zigzag(record.y - base.y)
-    tight = tight_bits(age)
-    if dx == dy == 0:
-        writer.put(0, 1)
-    elif max(dx, dy) < 1 << tight:
-        for value, bits in ((0b01, 2), (dx, tight), (dy, tight)):
-            writer.put(value, bits)
-    elif max(dx, dy) < 1 << (tight + 3):
-        for value, bits in ((0b011, 3), (dx, tight + 3), (dy, tight + 3)):
-            writer.put(value, bits)
-    else:
-        for value, bits in ((0b111, 3), (record.x, 17), (record.y, 17)):
-            writer.put(value, bits)
-    turn = (record.yaw - base.yaw) % 1024
-    turn = turn - 1024 if turn >= 512 else turn
-    if turn == 0:
-        writer.put(0, 1)
-    elif -32 <= turn <= 31:
-        writer.put(0b01, 2)
-        writer.put(zigzag(turn), 6)
-    else:
-        writer.put(0b11, 2)
-        writer.put(record.yaw, 10)
-    if (record.health, record.flags) == (base.health, base.flags):
-        writer.put(0, 1)
-    else:
-        for value, bits in ((1, 1), (record.health, 7), (record.flags, 6)):
-            writer.put(value, bits)
-
-
-def read_delta(reader: BitReader, base: Record, age: int) -> Record:
-    if not reader.take(1):
-        return base
-    x, y, yaw, health, flags = base.x, base.y, base.yaw, base.health, base.flags
-    if reader.take(1):
-        if not reader.take(1):
-            width = tight_bits(age)
-            x, y = x + unzigzag(reader.take(width)), y + unzigzag(reader.take(width))
-        elif not reader.take(1):
-            width = tight_bits(age) + 3
-            x, y = x + unzigzag(reader.take(width)), y + unzigzag(reader.take(width))
-        else:
-            x, y = reader.take(17), reader.take(17)
-    if reader.take(1):
-        yaw = reader.take(10) if reader.take(1) else (yaw + unzigzag(reader.take(6))) % 1024
-    if reader.take(1):
-        health, flags = reader.take(7), reader.take(6)
-    return Record(x, y, yaw, health, flags)
-
-
 @dataclass
 class Snapshot:
     """A decoded snapshot."""
@@ -240,7 +153,7 @@ def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapsh
         age = reader.take(6) if reader.take(1) else base_age
         if age == 0:
             full.add(entity)
-            records[entity] = Record(*(reader.take(bits) for bits in (17, 17, 10, 7, 6)))
+            records[entity] = read_whole(reader)
         else:
             records[entity] = read_delta(reader, history[tick - age][entity], age)
     assert reader.left < 8

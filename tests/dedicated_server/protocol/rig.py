@@ -15,7 +15,7 @@ from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
-from dedicated_server.protocol.entities import RECORD_WORDS
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import MATCH_COLUMNS
 from dedicated_server.protocol.server.wire import ServerWire
 from tests.dedicated_server.protocol.oracle import Record

@@ -15,7 +15,7 @@ from dedicated_server.protocol.bits import (
     unzigzag,
     zigzag,
 )
-from tests.dedicated_server.protocol import oracle
+from tests.dedicated_server.protocol import entity_oracle, oracle
 
 PIECES = st.lists(
     st.integers(1, 64).flatmap(lambda bits: st.tuples(st.integers(0, (1 << bits) - 1), st.just(bits))),
@@ -44,7 +44,7 @@ def test_what_is_appended_is_what_the_oracle_writes_and_reads_back(pieces: list[
 
 @given(st.integers(-(2**40), 2**40))
 def test_zigzag_is_the_oracles_and_reversible(value: int) -> None:
-    assert zigzag(value) == oracle.zigzag(value)
+    assert zigzag(value) == entity_oracle.zigzag(value)
     assert unzigzag(zigzag(value)) == value
 
 

@@ -17,7 +17,7 @@ import structlog
 from typer.testing import CliRunner
 
 from dedicated_server.protocol.bits import take
-from dedicated_server.protocol.entities import RECORD_BITS
+from dedicated_server.protocol.entities import pack_player
 from launchday.terminal import Terminal
 from loadtest.bench import cli
 from loadtest.bench.engines import engines
@@ -28,7 +28,7 @@ from loadtest.bench.harness.statistics import print_figures
 from loadtest.bench.harness.worker import CONTEXT, Worker
 from loadtest.bench.options import Options
 from loadtest.bench.tick import transport
-from loadtest.bench.tick.scale import write_all_to_all
+from loadtest.bench.tick.scale import PLAYER_BITS, write_all_to_all
 from loadtest.errors import BenchError
 from tests.optional import needs
 
@@ -236,13 +236,13 @@ def test_a_worker_that_has_ended_is_noticed(workers: tuple[Worker, Worker]) -> N
 
 
 def test_telling_everybody_everything_writes_every_record_whole() -> None:
-    records = np.arange(1, 11, dtype=np.int64) << 40
-    words = np.zeros(len(records) * RECORD_BITS // 64 + 2, np.uint64)
+    records = np.array([pack_player(east, 0.0, 0.0, 100, 1) for east in range(10)], np.int64)
+    words = np.zeros(len(records) * PLAYER_BITS // 64 + 2, np.uint64)
 
     bits = write_all_to_all(records, 3, words)
 
-    assert bits == len(records) * RECORD_BITS
-    assert [int(take(words, at * RECORD_BITS, RECORD_BITS)) for at in range(10)] == records.tolist()
+    assert bits == len(records) * PLAYER_BITS
+    assert [int(take(words, at * PLAYER_BITS, PLAYER_BITS)) for at in range(10)] == records[:, 0].tolist()
 
 
 def test_the_map_is_the_default() -> None:
