@@ -11,7 +11,7 @@ from dedicated_server.cards import KIND_FLAG, KIND_NAMES, ModeCard
 from dedicated_server.modes.loading import load_goals
 from dedicated_server.native.compilation import STAGE, Floats, Ints, Records, njit
 from dedicated_server.native.memory import StateHandle, load_state
-from dedicated_server.protocol.client.knowledge import VIEW_TYPE, ModeView, in_mode, is_playing
+from dedicated_server.protocol.client.knowledge import VIEW_TYPE, ModeView, find_flags, in_mode, is_playing
 from dedicated_server.protocol.client.prediction import Prediction
 from dedicated_server.protocol.movement import box_array
 
@@ -97,6 +97,7 @@ def list_playing(address: int, own: Records, mode: int, listed: Ints) -> int:
     view, count = load_state(address, VIEW_TYPE), 0
     for client in range(len(own)):
         if own[client].mode == mode and is_playing(view, client):
+            find_flags(view, client)
             listed[count] = client
             count += 1
     return count

@@ -22,10 +22,20 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import typeof
 
+from dedicated_server.cards.kinds import KIND_FLAG
 from dedicated_server.native.compilation import INLINE, Floats, Ints, njit
 from dedicated_server.protocol.client import state
 from dedicated_server.protocol.client.state import ClientState, allocate
-from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
+from dedicated_server.protocol.entities import (
+    FLAG_ALIVE,
+    TAKEN,
+    entity_flags,
+    entity_kind,
+    entity_x,
+    entity_y,
+    field_of,
+    load_record,
+)
 from dedicated_server.protocol.fields import (
     OBJECTIVE_CARRIER,
     OBJECTIVE_STATE,
@@ -162,6 +172,49 @@ def position_of(view: ModeView, client: int, entity: int) -> tuple[float, float]
         return math.nan, math.nan
     record = load_record(view.wire.seen[client, entity])
     return entity_x(record), entity_y(record)
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def kind_of(view: ModeView, client: int, entity: int) -> int:
+    """The kind of an entity, KIND_… of `cards`; UNKNOWN where it is not in view."""
+    if not is_in_view(view, client, entity):
+        return UNKNOWN
+    return entity_kind(load_record(view.wire.seen[client, entity]))
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def nearest_of_kind(view: ModeView, client: int, kind: int) -> int:
+    """The entity of a kind in view that is nearest to the client's own body; UNKNOWN where there is none.
+
+    Of items only those count that nobody has taken.
+    """
+    own_x_m, own_y_m = own_position(view, client)
+    nearest, nearest_square = UNKNOWN, math.inf
+    for entity in range(view.wire.seen_tick.shape[1]):
+        if view.wire.seen_tick[client, entity] == 0:
+            continue
+        record = load_record(view.wire.seen[client, entity])
+        if entity_kind(record) == kind and field_of(record, TAKEN) == 0:
+            square = (entity_x(record) - own_x_m) ** 2 + (entity_y(record) - own_y_m) ** 2
+            if square < nearest_square:
+                nearest, nearest_square = entity, square
+    return nearest
+
+
+@njit(cache=True, nogil=True, **INLINE)
+def find_flags(view: ModeView, client: int) -> None:
+    """Note which entities are the flags, once all are in view; whoever fills the view calls it each frame."""
+    flags = view.numbers[VIEW_FLAGS]
+    if flags == 0 or view.first_flag[client] != UNKNOWN:
+        return
+    first, found = UNKNOWN, 0
+    for entity in range(view.wire.seen_tick.shape[1]):
+        if kind_of(view, client, entity) == KIND_FLAG:
+            if found == 0:
+                first = entity
+            found += 1
+    if found == flags:
+        view.first_flag[client] = first
 
 
 @njit(cache=True, nogil=True, **INLINE)

@@ -28,7 +28,7 @@ OPEN = shipped_cards()["battle_royale"]
 FLAGS = replace(shipped_cards()["capture_the_flag"], boxes=(Box(0.0, 0.0, 4.0, 4.0),))
 
 
-@njit(cache=True, nogil=True, **STAGE)
+@njit(cache=False, nogil=True, **STAGE)  # the view's type is baked in, and numba keys the file alone
 def ask_opposite(address: int, clients: Ints, out: Floats) -> None:
     """A hook that sends everybody to the opposite side of the map, past what its view has of the card."""
     view = load_state(address, VIEW_TYPE)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from dedicated_server.cards import KIND_FLAG, KIND_ITEM, KIND_PLAYER
 from dedicated_server.native.compilation import STAGE, njit
 from dedicated_server.native.memory import StateHandle, load_state
 from dedicated_server.protocol.client import knowledge
@@ -18,7 +19,7 @@ from dedicated_server.protocol.client.knowledge import (
     new_mode_view,
 )
 from dedicated_server.protocol.client.sessions import ClientSessions
-from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
+from dedicated_server.protocol.entities import FLAG_ALIVE, pack_flag, pack_item, pack_player
 from dedicated_server.protocol.fields import (
     OBJECTIVE_CARRIER,
     OBJECTIVE_STATE,
@@ -90,6 +91,42 @@ def test_flags_are_known_by_what_the_match_says_and_by_their_entities(view: Mode
     assert knowledge.flag_carrier(view, CLIENT, 0) == NOBODY
     assert knowledge.flag_carrier(view, CLIENT, 1) == ENEMY
     assert knowledge.flag_position(view, CLIENT, 1) == (-3.0, 5.0)
+
+
+def test_flags_are_found_once_all_of_them_are_in_view(view: ModeView) -> None:
+    for entity, record in (
+        (ENEMY, pack_player(0.0, 0.0, 0.0, 100, FLAG_ALIVE)),
+        (FLAG + 1, pack_flag(40.0, 0.0, 1, NOBODY, FLAG_AT_HOME)),
+    ):
+        view.wire.seen[CLIENT, entity] = record
+        view.wire.seen_tick[CLIENT, entity] = 7
+    knowledge.find_flags(view, CLIENT)
+    assert knowledge.flag_entity(view, CLIENT, 0) == UNKNOWN  # the other one may be the first
+    view.wire.seen[CLIENT, FLAG] = pack_flag(-40.0, 2.0, 0, NOBODY, FLAG_AT_HOME)
+    view.wire.seen_tick[CLIENT, FLAG] = 8
+    knowledge.find_flags(view, CLIENT)
+    assert [knowledge.flag_position(view, CLIENT, flag) for flag in (0, 1)] == [(-40.0, 2.0), (40.0, 0.0)]
+    assert knowledge.kind_of(view, CLIENT, FLAG) == KIND_FLAG
+    assert knowledge.kind_of(view, CLIENT, ENEMY) == KIND_PLAYER
+    assert knowledge.kind_of(view, CLIENT, 5) == UNKNOWN
+
+
+def test_the_nearest_of_a_kind_is_in_view_and_of_items_free(view: ModeView) -> None:
+    view.own_m[CLIENT] = 10.0, 0.0
+    for entity, (x_m, taken) in enumerate([(12.0, 3), (50.0, NOBODY), (16.0, NOBODY)]):
+        view.wire.seen[CLIENT, entity] = pack_item(x_m, 0.0, 1, taken)
+        view.wire.seen_tick[CLIENT, entity] = 7
+    assert knowledge.nearest_of_kind(view, CLIENT, KIND_ITEM) == 2
+    view.wire.seen_tick[CLIENT, 2] = 0
+    assert knowledge.nearest_of_kind(view, CLIENT, KIND_ITEM) == 1
+    assert knowledge.nearest_of_kind(view, CLIENT, KIND_FLAG) == UNKNOWN
+
+
+def test_what_a_hostile_server_says_leads_out_of_no_array(view: ModeView) -> None:
+    for entity in (-7, 8, 4_094):
+        assert not knowledge.is_in_view(view, CLIENT, entity)
+        assert knowledge.team_of(view, CLIENT, entity) == UNKNOWN
+        assert all(map(math.isnan, knowledge.position_of(view, CLIENT, entity)))
 
 
 def test_scores_are_kept_by_field_and_then_by_team(view: ModeView) -> None:
