@@ -15,11 +15,13 @@
     ├── CardError                     the folder of a mode cannot be used: a line a mistake (cards.mistakes)
     ├── RecordingError                a recording cannot be used (recording.file)
     │   ├── NotARecordingError        the file does not begin as a recording does
+    │   ├── UnknownModeRecordedError  the mode of the match is not there
     │   └── DamagedRecordingError     a section is not what was written
     ├── MalformedMatchError           an annotation is no match (match.spec)
     ├── MatchFailedError              a match cannot go on (match.check_out)
     │   └── EveryPlayerRefusedError   none of its players could be leased
     ├── MatchTakenBackError           a match was given up, and its server ends itself (match.check_out)
+    ├── FeedVersionError              a spectator feed is of another version (match.spectator_frame)
     ├── ResultsLostError              neither the meta service nor the disk takes results (match.final_commit)
     ├── BackfillUnavailableError      the matchmaker gave no usable answer (match.backfill_request)
     ├── SidecarError                  a call of the Agones SDK failed (agones_sdk)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -85,7 +85,6 @@ class BackfillAgent:
         lease_s: seconds for which new players are checked out.
         return_s: seconds that a player who timed out has to come back.
         join_s: seconds that a player who was assigned has to come.
-        on_reassigned: called with an entity and its new player.
         clock: deadlines are monotonic; requests carry wall time.
 
     Attributes:
@@ -109,7 +108,6 @@ class BackfillAgent:
         lease_s: float,
         return_s: float,
         join_s: float,
-        on_reassigned: Callable[[int, int], None],
         clock: Clock,
     ) -> None:
         self._spec, self._server = spec, server
@@ -119,7 +117,7 @@ class BackfillAgent:
         self._meta = meta
         self._fences, self._counts = fences, counts
         self._lease_s, self._return_s, self._join_s = lease_s, return_s, join_s
-        self._on_reassigned, self._clock = on_reassigned, clock
+        self._clock = clock
         self._early_commits = EarlyCommits(spec.match_id, meta, counts, clock)
         self._death_is_final = engine.config.card.respawn_s == 0
         self._proposals: dict[str, _KnownProposal] = {}
@@ -347,7 +345,6 @@ class BackfillAgent:
         for player in proposal.players:
             self._engine.slots.assign(player.entity, player.player_id, names.get(player.player_id, ""))
             self._events.slot_reassigned(player.entity, player.player_id, player.waited_s)
-            self._on_reassigned(player.entity, player.player_id)
             self._expected[player.entity] = self._engine.tick_number
             self._requests.widen_skill_range(player.skill)
         known.state = _ProposalState.ADMITTED

@@ -37,7 +37,7 @@ from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
 from dedicated_server.protocol.datagrams import LEFT
 from dedicated_server.protocol.fields import TICK_HZ
-from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
 from dedicated_server.tick.slots import VACANT, DamageTotals
@@ -108,8 +108,8 @@ class MatchSession:
         send_report: takes a report, as JSON.
         clock: time, chance and the pacing of ticks.
         timeouts: how long it waits for others; None: the defaults.
-        open_feed: makes the spectator feed of a match with these players, or returns None where its folder
-            refuses; None: nobody wants one.
+        open_feed: makes the spectator feed of a match, or returns None where its folder refuses; None: nobody
+            wants one.
         matchmaker: fills free slots; None: nobody does.
         address: host and port, as connect tokens name this server.
         kicks: says which players have to leave; None: nobody does.
@@ -128,7 +128,7 @@ class MatchSession:
         send_report: Callable[[str], Awaitable[None]],
         clock: TickClock,
         timeouts: Timeouts | None = None,
-        open_feed: Callable[[list[int]], SpectatorFeed | None] | None = None,
+        open_feed: Callable[[Match], SpectatorFeed | None] | None = None,
         matchmaker: BackfillSink | None = None,
         address: tuple[str, int] = ("", 0),
         kicks: KickSource | None = None,
@@ -301,13 +301,8 @@ class MatchSession:
             lease_s=timeouts.lease_s(spec.match_s),
             return_s=timeouts.return_s,
             join_s=timeouts.join_s,
-            on_reassigned=self._reassign_in_feed,
             clock=self._clock,
         )
-
-    def _reassign_in_feed(self, entity: int, player_id: int) -> None:
-        if self._feed is not None:
-            self._feed.reassign(entity, player_id)
 
     async def _play(self, engine: Engine, events: MatchEvents) -> None:
         log.info("the match is open", match_id=str(self._spec.match_id), players=len(self._fences))
@@ -339,7 +334,10 @@ class MatchSession:
 
     async def _emit_events(self, engine: Engine, events: MatchEvents, over: asyncio.Event) -> None:
         async for _ in _every(EVENTS_PERIOD_S, over):
-            await events.emit_records(engine.drain_events(), now_s=self._now_s(), tick=engine.tick_number)
+            records = engine.drain_events()
+            if self._feed is not None:
+                self._feed.note(records)
+            await events.emit_records(records, now_s=self._now_s(), tick=engine.tick_number)
 
     async def _send_reports(self, over: asyncio.Event) -> None:
         async for _ in _every(REPORT_PERIOD_S, over):
@@ -350,7 +348,7 @@ class MatchSession:
     async def _publish_feed(self, engine: Engine, over: asyncio.Event) -> None:
         if self._open_feed is None:
             return
-        feed = self._feed = self._open_feed([player.player_id for player in engine.match.roster])
+        feed = self._feed = self._open_feed(engine.match)
         if feed is None:
             self._counts["feeds_refused"] = 1
             return

@@ -15,7 +15,6 @@ from dedicated_server.match.report import build_report
 from dedicated_server.native.mmsg import ADDRESS_BYTES, HEADER_WORDS, SUPPORTED, VECTOR_WORDS
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.recording import recorder
-from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import CAN_SPIN, sleep_until_ns, spin_until_ns
@@ -47,7 +46,6 @@ def _play_all_modes() -> None:
             engine.tick(now_s)
         engine.drain_events()
         build_report(engine)
-        zone_radius_m(engine.match.world)  # the spectator feed asks for it between ticks
         recorder.load_kernels(engine.wire.state)
 
 

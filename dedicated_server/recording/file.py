@@ -7,15 +7,17 @@ Layout; all numbers little endian::
 
     magic      8  "LDREC003"
     sections, each:
-      kind     1  0 match, 1 chunk, 2 end stored   4  bytes of the body as stored whole    4  bytes of the
-      body when unpacked check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind,
-      stored, whole, body as stored body        zlib
+      kind     1  0 match, 1 chunk, 2 end, 3 roster
+      stored   4  bytes of the body as stored
+      whole    4  bytes of the body when unpacked
+      check   16  BLAKE2b of: the check before (16 zero bytes before the first), kind, stored, whole, body
+      body        zlib
 
-    match: JSON, the configuration.                                       The first section, once.
+    match: JSON, the configuration. The first section, once.
     chunk: up to 60 ticks: counts of ticks, changes, updates and rows (4 × 4 bytes), then the columns of
         `COLUMNS` in their order, then the state's hash after the last tick (16 bytes).
-    end:   JSON: why the recording ends, and the placements.               The last section, if the server
-    lived to write it.
+    roster: JSON: a tick, and the slots that have another player from then on. Behind the chunk of that tick.
+    end: JSON: why the recording ends, and the placements. The last section, if the server lived to write it.
 
 Each check covers the one before, so sections can be neither altered nor left out nor moved. A file that stops
 early is a recording of the match up to there; anything else that does not fit is damage.
@@ -38,7 +40,7 @@ import numpy.typing as npt
 from dedicated_server.errors import DedicatedServerError
 
 MAGIC: Final = b"LDREC003"  # version 3: objects, scores and a mode's own numbers are part of the state
-MATCH, CHUNK, END = range(3)
+MATCH, CHUNK, END, ROSTER = range(4)
 HEAD: Final = struct.Struct("<BII16s")
 COUNTS: Final = struct.Struct("<4I")
 CHECK_BYTES: Final = 16
@@ -58,6 +60,10 @@ class NotARecordingError(RecordingError):
 
 class DamagedRecordingError(RecordingError):
     """Raised when a section is not what was written, or says what no server would have written."""
+
+
+class UnknownModeRecordedError(RecordingError):
+    """Raised when the mode of a recorded match is not there: name its folder in LAUNCHDAY_MODES."""
 
 
 class Chunk(NamedTuple):
@@ -203,11 +209,34 @@ class Section:
         return content
 
 
+class SectionPlace(NamedTuple):
+    """Where a section lies, and the check of the one before."""
+
+    at: int
+    check_before: bytes
+
+
 def read_sections(path: Path) -> Iterator[Section]:
     """The sections of a file that are there whole, one in memory at a time.
 
     Raises NotARecordingError, DamagedRecordingError, and OSError where the file cannot be read.
     """
+    for _, section in read_places(path):
+        yield section
+
+
+def read_section(path: Path, place: SectionPlace) -> Section:
+    """One section again. Raises DamagedRecordingError where it is another now, and OSError."""
+    with path.open("rb") as file:
+        file.seek(place.at)
+        found = _next_section(path, file, place.check_before)
+    if found is None:
+        raise DamagedRecordingError(f"{path} is shorter than it was")
+    return found[0]
+
+
+def read_places(path: Path) -> Iterator[tuple[SectionPlace, Section]]:
+    """The sections as `read_sections` gives them, and where each lies, for `read_section`."""
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
         if magic[:5] == MAGIC[:5] and magic != MAGIC and magic[5:].isdigit():
@@ -217,18 +246,27 @@ def read_sections(path: Path) -> Iterator[Section]:
             )
         if magic != MAGIC:
             raise NotARecordingError(f"{path} is not a recording")
-        check = bytes(CHECK_BYTES)
-        while len(head := file.read(HEAD.size)) == HEAD.size:
-            kind, stored_bytes, whole_bytes, claimed = HEAD.unpack(head)
-            if max(stored_bytes, whole_bytes) > MAX_SECTION_BYTES:
-                raise DamagedRecordingError(f"{path}: a section claims to be too large")
-            stored = file.read(stored_bytes)
-            if len(stored) < stored_bytes:
-                return
-            check = _check(check, kind, whole_bytes, stored)
-            if check != claimed:
-                raise DamagedRecordingError(f"{path}: a section's check is wrong")
-            yield Section(kind, _unpack(stored, whole_bytes))
+        place = SectionPlace(file.tell(), bytes(CHECK_BYTES))
+        while (found := _next_section(path, file, place.check_before)) is not None:
+            section, check = found
+            yield place, section
+            place = SectionPlace(file.tell(), check)
+
+
+def _next_section(path: Path, file: BinaryIO, check_before: bytes) -> tuple[Section, bytes] | None:
+    """Read the section that begins here, and its check; None where it is not there whole."""
+    head = file.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    kind, stored_bytes, whole_bytes, claimed = HEAD.unpack(head)
+    if max(stored_bytes, whole_bytes) > MAX_SECTION_BYTES:
+        raise DamagedRecordingError(f"{path}: a section claims to be too large")
+    stored = file.read(stored_bytes)
+    if len(stored) < stored_bytes:
+        return None
+    if _check(check_before, kind, whole_bytes, stored) != claimed:
+        raise DamagedRecordingError(f"{path}: a section's check is wrong")
+    return Section(kind, _unpack(stored, whole_bytes)), claimed
 
 
 def _check(before: bytes, kind: int, whole_bytes: int, stored: bytes) -> bytes:

@@ -41,6 +41,7 @@ from dedicated_server.protocol.server.state import (
     VACATED,
     ServerState,
 )
+from dedicated_server.recording.description import describe, describe_roster
 from dedicated_server.recording.file import (
     CHANGES,
     CHECK_BYTES,
@@ -51,6 +52,7 @@ from dedicated_server.recording.file import (
     END,
     MATCH,
     NEWCOMER_KIND,
+    ROSTER,
     ROWS,
     TICKS,
     UPDATES,
@@ -61,10 +63,11 @@ from dedicated_server.recording.file import (
     pack_chunk,
     used_part,
 )
+from dedicated_server.simulation.match import roster_of
 from dedicated_server.simulation.world import EVENT_COUNT, World
 
 if TYPE_CHECKING:
-    from dedicated_server.simulation.match import MatchConfig
+    from dedicated_server.simulation.match import MatchConfig, RosterPlayer
     from launchday.clock import Clock
 
 MAX_FILE_BYTES: Final = 512 << 20  # of a file: a hundred players for four hours
@@ -116,17 +119,31 @@ class Recorder:
         )  # ticks, changes, updates, rows in the chunk
         self._last_tick = 0
         self._started = False
+        self._roster = roster_of(config)
+        self._roster_changes: list[bytes] = []
         self._waiting: queue.Queue[tuple[int, bytes] | None] = queue.Queue(WAITING_CHUNKS)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")
         self._writer = SectionWriter(self._file)
-        self._waiting.put((MATCH, json.dumps(_described(config)).encode()))
+        self._waiting.put((MATCH, json.dumps(describe(config)).encode()))
         self._thread = clock.start_thread(self._write, "recorder")
 
-    def record_tick(self, tick: int, started: bool, wire: ServerState, world: World) -> None:
-        """Record a tick that has been simulated. ``started``: whether the match is being played."""
+    def record_tick(
+        self,
+        tick: int,
+        started: bool,
+        wire: ServerState,
+        world: World,
+        roster: tuple[RosterPlayer, ...] | None = None,
+    ) -> None:
+        """Record a tick that has been simulated.
+
+        ``started``: whether the match is being played. ``roster``: who has the slots; None: nobody else.
+        """
         if self.ended is not None:
             return
+        if roster is not None and roster is not self._roster:
+            self._note_roster(tick, roster)
         begins, self._started = started and not self._started, started
         append_tick(self._chunk, self._counts, self._recorded, wire, tick, tick - self._last_tick, begins)
         self._last_tick = tick
@@ -166,6 +183,15 @@ class Recorder:
         used = used_part(self._chunk, self._counts.tolist())
         self._put(CHUNK, pack_chunk(used, state_hash(world)))
         self._counts[:] = 0
+        while self._roster_changes:
+            self._put(ROSTER, self._roster_changes.pop(0))
+
+    def _note_roster(self, tick: int, roster: tuple[RosterPlayer, ...]) -> None:
+        """Note who has a slot from a tick on: it is written behind the chunk of that tick."""
+        change = describe_roster(tick, self._roster, roster)
+        if change["players"]:
+            self._roster_changes.append(json.dumps(change).encode())
+        self._roster = roster
 
     def _put(self, kind: int, body: bytes) -> None:
         if self.ended is not None:
@@ -295,17 +321,3 @@ def append_tick(
 def _room(players: int) -> Chunk:
     rows = players * (ROWS_PER_PLAYER + INPUT_RING)
     return new_chunk((CHUNK_TICKS, CHANGES_PER_PLAYER * players, players * CHUNK_TICKS, rows))
-
-
-def _described(config: MatchConfig) -> dict[str, object]:
-    return {
-        "match_id": str(config.match_id),
-        "mode": config.mode,
-        "seed": config.seed,
-        "match_s": config.match_s,
-        "join_timeout_s": config.join_timeout_s,
-        "come_timeout_s": config.come_timeout_s,
-        "tick_hz": config.tick_hz,
-        "spawn_radius_m": config.spawn_radius_m,
-        "players": [[player.player_id, player.team, player.entity] for player in config.players],
-    }

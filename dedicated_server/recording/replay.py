@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from uuid import UUID
 
-from dedicated_server.cards import ModeCard, cards_in_force, unknown_mode
-from dedicated_server.protocol.fields import MAX_ENTITIES
+from dedicated_server.recording.description import read_config, read_roster_change
 from dedicated_server.recording.file import (
     CHUNK,
     END,
     MATCH,
+    ROSTER,
     DamagedRecordingError,
     Section,
     read_sections,
@@ -22,11 +19,8 @@ from dedicated_server.recording.file import (
 )
 from dedicated_server.recording.playback import Playback
 from dedicated_server.recording.recorder import state_hash
-from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.simulation.world import KILLS
-from launchday.settings import settings
-
-MAX_MATCH_S: Final = 24 * 3_600.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,8 @@ def _play(playback: Playback, sections: Iterator[Section]) -> ReplayResult:
             if state_hash(playback.match.world) != recorded:
                 difference = ReplayDifference(playback.tick, "the state")
                 break
+        elif section.kind == ROSTER:
+            _, playback.match.roster = read_roster_change(section.json(), playback.match.roster)
         elif section.kind == END:
             end = section.json()
             ended = str(end.get("reason"))
@@ -112,53 +108,3 @@ def _play(playback: Playback, sections: Iterator[Section]) -> ReplayResult:
 
 def _placements(playback: Playback) -> list[int]:
     return [int(placement) for placement in playback.match.placements()]
-
-
-def read_config(described: dict[str, Any]) -> MatchConfig:
-    """The configuration of a match section. Raises DamagedRecordingError."""
-    try:
-        radius_m = described["spawn_radius_m"]
-        come_s = described.get("come_timeout_s")  # not in earlier recordings
-        config = MatchConfig(
-            match_id=UUID(described["match_id"]),
-            card=_card_named(str(described["mode"])),
-            seed=_integer(described["seed"], 0, 2**128),
-            match_s=_number(described["match_s"], MAX_MATCH_S),
-            join_timeout_s=_number(described["join_timeout_s"], MAX_MATCH_S),
-            come_timeout_s=None if come_s is None else _number(come_s, MAX_MATCH_S),
-            tick_hz=_integer(described["tick_hz"], 1, 1_000),
-            spawn_radius_m=None if radius_m is None else _number(radius_m, 1e6),
-            players=[
-                RosterPlayer(
-                    _integer(player_id, 0, 2**63 - 1),
-                    _integer(team, 0, 2**31 - 1),
-                    _integer(entity, 0, 2**16),
-                )
-                for player_id, team, entity in described["players"]
-            ],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedRecordingError(f"the match is not described: {error!r}") from None
-    if not 1 <= len(config.players) <= MAX_ENTITIES:
-        raise DamagedRecordingError(f"a match of {len(config.players)} players")
-    return config
-
-
-def _card_named(name: str) -> ModeCard:
-    cards = cards_in_force(settings().modes)
-    if name not in cards:
-        raise DamagedRecordingError(f"the match cannot be played: {name!r:.40} {unknown_mode(name, cards)}")
-    return cards[name]
-
-
-def _integer(value: Any, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{value!r} is not a number from {least} to {most}")
-    return value
-
-
-def _number(value: Any, most: float) -> float:
-    number = float(value)
-    if not math.isfinite(number) or not 0.0 <= number <= most:
-        raise ValueError(f"{value!r} is not a number from 0 to {most}")
-    return number

@@ -176,7 +176,7 @@ class Engine:
         lap(APPLY)
         match.simulate()
         if self._recorder is not None:
-            self._recorder.record_tick(tick, match.started, wire.state, match.world)
+            self._recorder.record_tick(tick, match.started, wire.state, match.world, match.roster)
         lap(SIMULATE)
         update_interest(state, tick, int(self.phase), self._countdown_ticks, self.overload.snapshot_every)
         self._end_when_over(now_s)

@@ -26,6 +26,7 @@ from launchday.cli.inputs import (
 )
 from launchday.cli.old_forms import renewed
 from launchday.cli.options import AsOneJson, Ports, compile_parts
+from launchday.clock import SystemClock
 from launchday.resilience.store_address import without_secrets
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, run_command
@@ -271,11 +272,20 @@ def schema(context: typer.Context) -> None:
 def replay(
     recording: Annotated[Path, typer.Argument(help="A file that a game server has recorded.")],
     as_json: AsOneJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it in the browser, on a page of this machine alone.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(help="Of the page that --watch serves; 0: one that is free.", min=0, max=65_535)
+    ] = 0,
 ) -> None:
-    """Replay a recorded match and compare it with the recording, bit for bit."""
+    """Replay a recorded match and compare it with the recording, bit for bit; or watch it in the browser."""
     from dedicated_server.recording import replay as replaying
     from dedicated_server.recording.file import RecordingError
 
+    if watch:
+        _watch(recording, port)
+        return
     try:
         result = replaying.replay(recording)
     except (RecordingError, OSError) as error:
@@ -299,6 +309,27 @@ def replay(
         for name, value in figures.items():
             console.print(f"{name.replace('_', ' '):<17} {value}")
     raise typer.Exit(0 if result.identical else 1)
+
+
+def _watch(recording: Path, port: int) -> None:
+    """Show a recording in the browser until Ctrl-C."""
+    from dedicated_server.fleet.console import replay_page
+    from dedicated_server.recording.file import RecordingError
+
+    console = Terminal()
+
+    def say(address: str) -> None:
+        console.print(f"{recording.name} is shown at {address}; Ctrl-C ends it")
+
+    try:
+        asyncio.run(replay_page.watch(recording, port, SystemClock(), say))
+    except KeyboardInterrupt:
+        pass  # it was to end
+    except (RecordingError, OSError) as error:
+        reason = (
+            str(error) if isinstance(error, RecordingError) else f"{error.strerror or error}: {recording}"
+        )
+        raise CommandError(reason) from error
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from dedicated_server.fleet.pool.gameserver import GameServer
 from dedicated_server.fleet.pool.pool import WarmPool
 from dedicated_server.fleet.pool.states import State
 from dedicated_server.fleet.warm.supervisor import WarmParents
+from dedicated_server.match.spectator_frame import FeedVersionError
 from launchday import identity
 from launchday.problems import ProblemError
 from launchday.service import require
@@ -138,10 +139,16 @@ async def gameserver(name: str, pool: Pool) -> dict[str, Any]:
 
 @router.get("/gameservers/{name}/map")
 async def gameserver_map(name: str, request: Request, pool: Pool) -> dict[str, Any]:
-    """Show the match of a server at this moment: zone, players, shots, and each player's far hints."""
+    """Show the match of a server at this moment: players, objects, scores, boxes, zone, and what happened.
+
+    docs/live-map.md says what each key is. Keys are added in later versions, and none goes.
+    """
     server = server_named(pool, name)
     feeds: SpectatorFeeds = request.app.state.feeds
-    frame = None if server.gone else feeds.read(server.name)
+    try:
+        frame = None if server.gone else feeds.read(server.name)
+    except FeedVersionError as error:
+        raise ProblemError(406, "another-feed-version", f"{name}: {error}") from None
     if frame is None:
         raise ProblemError(404, "no-match-to-see", f"{name} shows no match now")
     return {"match_id": server.match_id or None, **frame}

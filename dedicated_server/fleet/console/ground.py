@@ -1,4 +1,4 @@
-"""The ground of the map, in metres: zone, grid, boxes, obstacles, edge."""
+"""The ground of the map, in metres: zone, grid, bases, boxes, obstacles, edge."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any, Final
 
 from dedicated_server.fleet.console.camera import SIDE, Camera, has_zone
+from dedicated_server.fleet.console.teams import team_class
 
 GRID_M: Final = (5, 10, 25, 50, 100, 250)
 MOST_LINES: Final = 14
@@ -25,6 +26,11 @@ def draw_ground(frame: dict[str, Any], camera: Camera, obstacles: list[dict[str,
         x, y, radius = (frame["zone"][name] for name in "xyr")
         parts.append(f'<circle class="ld-map-zone" cx="{x:.1f}" cy="{y:.1f}" r="{max(radius, 0):.1f}"/>')
     parts.append(_grid(camera, half))
+    parts += [
+        f'<circle class="ld-map-base {team_class(team)}" cx="{base["x"]:.1f}" cy="{base["y"]:.1f}" '
+        f'r="{base["r"]:.1f}"/>'
+        for team, base in enumerate(frame.get("bases", ()))
+    ]
     parts += [
         _box("ld-map-box", box["west"], box["south"], box["east"], box["north"])
         for box in frame.get("boxes", ())

@@ -119,9 +119,7 @@ def page(who: Session, here: str) -> Iterator[None]:
                     ui.label(name)
         with ui.element("div").classes("ld-who"):
             ui.label("operator" if who.is_operator else "viewer").classes("ld-chip").tooltip(who.name)
-            toggle = ui.button(icon="contrast", on_click=lambda: _toggle_theme(mode)).props(
-                "flat round dense"
-            )
+            toggle = ui.button(icon="contrast", on_click=lambda: toggle_theme(mode)).props("flat round dense")
             toggle.tooltip("Light or dark").props('aria-label="Light or dark"')
             ui.button(icon="logout", on_click=_sign_out).props(
                 'flat round dense aria-label="Sign out"'
@@ -182,7 +180,8 @@ def format_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
-def _toggle_theme(mode: ui.dark_mode) -> None:
+def toggle_theme(mode: ui.dark_mode) -> None:
+    """Change between light and dark."""
     mode.value = not mode.value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from nicegui import events, ui
@@ -33,16 +33,19 @@ class MatchPanel:
     Args:
         title: of the map's card.
         on_jump: called with the tick of what happened, when its time is chosen; None: times are no buttons.
+        live: whether the match is played now: what is sent to a player is known then alone.
     """
 
-    def __init__(self, title: str = "Match", on_jump: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, title: str = "Match", on_jump: Callable[[int], None] | None = None, *, live: bool = True
+    ) -> None:
         self._map = MatchMap()
         self._frame: dict[str, Any] | None = None
         self._options: dict[int, str] = {}
         self._on_jump = on_jump
         with ui.element("div").classes("ld-watch"):
             with card(title, classes="ld-watched") as self._card:
-                self._draw_controls()
+                self._draw_controls(live)
                 self._drawing = LiveMarkup(on_point=self._point).classes("ld-map").props('data-testid="map"')
                 self._nothing = empty("map", "No match is played here now.")
                 self._reason = self._nothing.default_slot.children[-1]
@@ -63,7 +66,6 @@ class MatchPanel:
         frame: dict[str, Any] | None,
         *,
         reason: str = "No match is played here now.",
-        news: Sequence[Mapping[str, Any]] | None = None,
         when: Callable[[int], str] | None = None,
     ) -> None:
         """Show a frame of the spectator feed.
@@ -71,7 +73,6 @@ class MatchPanel:
         Args:
             frame: None: there is none.
             reason: why, where there is none.
-            news: what happened, where more is known than the frame has.
             when: says the time of a tick; None: how long play had lasted.
         """
         self._frame = frame
@@ -82,7 +83,7 @@ class MatchPanel:
             assert isinstance(self._reason, ui.label)
             self._reason.set_text(escaped(reason))
             return
-        self._news_of = (frame.get("news", ()) if news is None else news, when or _played_at(frame))
+        self._when = when or _played_at(frame)
         self._offer_players(frame)
         self._draw(frame)
 
@@ -97,13 +98,13 @@ class MatchPanel:
         if not each_alone:
             self._score.show(draw_score(frame))
         self._players.show(draw_players(frame))
-        news, when = self._news_of
-        self._news.show(draw_news(news, when, each_alone=each_alone, jumps=self._on_jump is not None))
+        jumps = self._on_jump is not None
+        self._news.show(draw_news(frame.get("news", ()), self._when, each_alone=each_alone, jumps=jumps))
         chosen = NOBODY if followed.entity is None else followed.entity
         if self._follow.value != chosen:
             self._follow.value = chosen
 
-    def _draw_controls(self) -> None:
+    def _draw_controls(self, live: bool) -> None:
         with ui.element("div").classes("ld-filters ld-map-controls") as self._controls:
             self._follow = ui.select(
                 {NOBODY: "Nobody"}, value=NOBODY, label="Follow", on_change=self._follow_chosen
@@ -111,6 +112,7 @@ class MatchPanel:
             self._whole = ui.switch("Whole map", value=False, on_change=self._look_changed).props("dense")
             self._sent = ui.switch("What is sent to them", value=False, on_change=self._look_changed)
             self._sent.props('dense data-testid="interest"')
+            self._sent.set_visibility(live)
             with ui.element("div").classes("ld-zoom"):
                 for icon, steps, name in (("remove", -1, "Further away"), ("add", 1, "Nearer")):
                     button = ui.button(icon=icon, on_click=lambda steps=steps: self._zoom(steps))

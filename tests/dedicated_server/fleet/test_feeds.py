@@ -11,6 +11,7 @@ from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.logs import MAX_LOGS, ServerLogs
 from dedicated_server.match import spectator
 from launchday.folders import MARK
+from tests.dedicated_server.match.shown_match import shown_match
 
 
 def files(folder: Path) -> set[str]:
@@ -25,7 +26,7 @@ def test_two_fleets_share_a_folder_and_leave_what_is_not_theirs(tmp_path: Path) 
     one, two = (SpectatorFeeds(tmp_path, name) for name in ("fleet", "fleet"))
     for feeds in (one, two):
         for server in ("[a]", "b"):
-            assert spectator.open_feed(feeds.folder, server, [1]) is not None
+            assert spectator.open_feed(feeds.folder, server, shown_match(["Ada"])) is not None
     one.forget("[a]")
     assert not Path(one.folder, "[a].feed").exists()
     assert Path(two.folder, "[a].feed").exists()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from dedicated_server.match import spectator
 from launchday import identity
 from launchday.identity import signer_of
 from launchday.settings import Settings
@@ -149,19 +148,3 @@ async def _looks(seen: Browser, name: str) -> AsyncIterator[Path]:
         await seen.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
         await seen.page.get_by_label("Light or dark").click()
         await asyncio.sleep(0.5)  # until the choice is stored
-
-
-def test_a_feed_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "x.feed"
-    feed = spectator.SpectatorFeed(path, range(1, 4))
-    assert spectator.read_feed(path) is None  # nothing was written yet
-    whole = path.read_bytes()
-    for cut in (0, 3, 24, len(whole) - 1):
-        path.write_bytes(whole[:cut])
-        assert spectator.read_feed(path) is None
-    path.write_bytes(b"\xff" * len(whole))
-    assert spectator.read_feed(path) is None
-    feed.close()
-    assert spectator.read_feed(path) is None
-    assert spectator.open_feed("", "x", [1]) is None
-    assert spectator.open_feed("/proc/nowhere", "x", [1]) is None

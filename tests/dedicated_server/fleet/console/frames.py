@@ -75,6 +75,7 @@ def frame(players: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "objects": [],
         "scores": [],
         "boxes": [],
+        "bases": [],
         "news": [],
         **changes,
     }
@@ -136,6 +137,7 @@ def capture_the_flag(at_s: float = 0.0) -> dict[str, Any]:
         players,
         objects=objects,
         boxes=boxes,
+        bases=[{"x": -68.0, "y": 0.0, "r": 6.0}, {"x": 68.0, "y": 0.0, "r": 6.0}],
         scores=[
             {"name": "captures", "limit": 3, "teams": [1, 2]},
             {"name": "returns", "limit": 0, "teams": [4, 1]},
