@@ -48,6 +48,7 @@ PART_ENTRIES = {
 PARTS_WITH_MODES = ("dedicated_server", "loadtest")  # which compile the hooks of every mode in force, too
 CARD = "card.yaml"  # of a mode, in its folder
 MODES_VARIABLE = "LAUNCHDAY_MODES"  # as the setting has it: the folders of a studio's modes
+SHIPPED_HOOKS = re.compile(r"dedicated_server/modes/[^/]+/hooks\.py")
 # Each compiled entry of a mode is made by these, whatever its hooks import.
 MODE_ENTRIES = ("dedicated_server.modes.entries",)
 LOCATORS = (
@@ -332,8 +333,10 @@ def _mark(folder: str, part: str) -> Path:
 
 def _marked(folder: Path, part: str, hashes: dict[str, str]) -> Path:
     digits = hashes[PART_ENTRIES[part]]
-    if part in PARTS_WITH_MODES and (modes := _modes_in_force()):
-        digits = hashlib.blake2b(f"{digits} {modes}".encode(), digest_size=8).hexdigest()
+    if part in PARTS_WITH_MODES:  # which no import leads to: modes are found by their cards
+        shipped = [found for path, found in sorted(hashes.items()) if SHIPPED_HOOKS.fullmatch(path)]
+        known = " ".join((digits, *shipped, _modes_in_force()))
+        digits = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
     return folder / f"{part}-{digits}.{_compiler()}.compiled"
 
 

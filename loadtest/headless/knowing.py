@@ -12,16 +12,20 @@ from typing import Final
 
 import numpy as np
 
-from dedicated_server.cards import KIND_FLAG, ModeCard
+from dedicated_server.cards import KIND_FLAG, KIND_ITEM, KIND_PROJECTILE, ModeCard
 from dedicated_server.native import plain
 from dedicated_server.native.compilation import STAGE, Longs, njit
 from dedicated_server.protocol.client import state as client_state
-from dedicated_server.protocol.client.knowledge import ModeView, new_mode_view
+from dedicated_server.protocol.client.knowledge import ModeView, find_flags, new_mode_view
 from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
     FLAG_CONNECTED,
     RECORD_WORDS,
+    pack_flag,
+    pack_item,
+    pack_obstacle,
     pack_player,
+    pack_projectile,
     store_record,
 )
 from dedicated_server.protocol.fields import (
@@ -42,10 +46,13 @@ from dedicated_server.simulation.world import (
     OBJECT_A,
     OBJECT_B,
     OBJECT_C,
+    OBJECT_EAST_M,
     OBJECT_KIND,
+    OBJECT_NORTH_M,
     OBJECT_SHOWN,
     OBJECT_X_M,
     OBJECT_Y_M,
+    OBJECT_YAW,
     SHOWN,
     TEAM,
     TICK,
@@ -71,7 +78,6 @@ def new_knowledge(card: ModeCard, world: World) -> ModeView:
     wire.sessions["own_entity"] = np.arange(players)
     wire.sessions["team"] = world.status[TEAM]
     wire.roster_team[:, :players] = world.status[TEAM]
-    view.first_flag[:] = players
     return view
 
 
@@ -95,8 +101,25 @@ def pack_entities(world: World, records: Longs) -> None:
         )
         store_record(records[player], record)
     for number in range(world.objects.shape[1]):
-        record = pack_player(world.objects[OBJECT_X_M, number], world.objects[OBJECT_Y_M, number], 0.0, 0, 0)
-        store_record(records[players + number], record)
+        _pack_object(world, number, records[players + number])
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def _pack_object(world: World, number: int, row: Longs) -> None:
+    """Pack the record of an object into ``row``, by its kind."""
+    objects, status = world.objects, world.object_status
+    x_m, y_m = objects[OBJECT_X_M, number], objects[OBJECT_Y_M, number]
+    a, b, c = status[OBJECT_A, number], status[OBJECT_B, number], status[OBJECT_C, number]
+    kind = status[OBJECT_KIND, number]
+    if kind == KIND_FLAG:
+        store_record(row, pack_flag(x_m, y_m, a, b, c))
+    elif kind == KIND_ITEM:
+        store_record(row, pack_item(x_m, y_m, a, b))
+    elif kind == KIND_PROJECTILE:
+        store_record(row, pack_projectile(x_m, y_m, status[OBJECT_YAW, number] * RADIANS, a, b))
+    else:
+        half_m = objects[OBJECT_EAST_M, number], objects[OBJECT_NORTH_M, number]
+        store_record(row, pack_obstacle(x_m, y_m, half_m[0], half_m[1], a != 0))
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -122,6 +145,7 @@ def tell_clients(world: World, records: Longs, view: ModeView) -> None:
         session.zone_y = quantise_position(world.rules[ZONE_Y_M])
         session.zone_radius = round(zone_radius_m(world) * POSITION_UNITS_PER_M)
         _tell_scores(world, view, client)
+        find_flags(view, client)
 
 
 @njit(cache=True, nogil=True, **STAGE)

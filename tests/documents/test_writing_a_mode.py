@@ -17,7 +17,7 @@ GUIDE = (ROOT / "docs/writing-a-mode.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+)\n")
 
-pytestmark = pytest.mark.timeout(600)  # the first to run compiles the kernels
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("kernels")]
 
 
 def follow(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from dedicated_server.modes.capture_the_flag import hooks
 from dedicated_server.modes.toolbox import FLAG_AT_HOME, FLAG_CARRIED, FLAG_DROPPED, NOBODY
 from dedicated_server.protocol.client.knowledge import ModeView, new_mode_view
 from dedicated_server.protocol.client.state import allocate
-from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
+from dedicated_server.protocol.entities import FLAG_ALIVE, pack_flag, pack_player
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.damage import damage, vacate
 from dedicated_server.simulation.event_buffer import MODE_EVENT
@@ -177,7 +177,7 @@ def view() -> ModeView:
 
 
 def see_flag(view: ModeView, number: int, place: tuple[float, float], state: int, carrier: int) -> None:
-    view.wire.seen[:, 16 + number] = pack_player(*place, 0.0, 0, 0)
+    view.wire.seen[:, 16 + number] = pack_flag(*place, number, carrier, state)
     view.wire.objectives[:, number] = state, carrier, number
 
 

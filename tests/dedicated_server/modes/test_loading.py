@@ -205,6 +205,14 @@ def test_a_part_with_modes_is_compiled_when_those_in_force_are(
     assert not kernel_cache.is_compiled("dedicated_server")
 
 
+def test_an_edit_of_hooks_that_ship_is_compiled_anew_with_the_parts_that_play_them(tmp_path: Path) -> None:
+    hashes = kernel_cache.module_hashes(kernel_cache.ROOT)
+    edited = {**hashes, "dedicated_server/modes/teams_of_five/hooks.py": "edited"}
+    for part, is_another in (("dedicated_server", True), ("loadtest", True), ("matchmaker", False)):
+        marks = [kernel_cache._marked(tmp_path, part, each) for each in (hashes, edited)]
+        assert (marks[0] != marks[1]) == is_another
+
+
 def test_the_hooks_that_ship_reach_what_their_entries_are_made_of() -> None:
     """An edit of the entries has to give each of them another folder."""
     root = kernel_cache.ROOT
