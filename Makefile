@@ -63,7 +63,7 @@ check: setup  ## format, lint, strict types, import rules, kernel rules, seam ru
 docs: setup  ## make anew what the documents take from the code
 	@$(BIN)/python -m dedicated_server.protocol.document
 	@$(BIN)/python -m loadtest.scenario.docs > docs/scenarios.md.new && mv docs/scenarios.md.new docs/scenarios.md
-	@RENEW_DOCUMENTS=1 $(BIN)/pytest -q tests/documents/test_walks.py tests/documents/test_operating.py
+	@RENEW_DOCUMENTS=1 $(BIN)/pytest -q tests/documents/test_walks.py tests/documents/test_operating.py tests/documents/test_modes.py
 
 bench: setup  ## every benchmark, one JSON object a line
 	@$(BIN)/launchday bench all --json

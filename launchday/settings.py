@@ -661,10 +661,11 @@ class Settings(BaseSettings):
         ),
     )
     party_sizes: str = Field(
-        "teams_of_five=5",
+        "",
         description=(
-            "Largest party of a mode, as mode=members,…: a larger one is refused when it queues. One of "
-            "a mode that is not named is refused when its tickets are made, by what the mode's rules seat."
+            "Largest party of a mode, as mode=members,…: a larger one is refused when it queues. Of a mode "
+            "that is not named, its card says it; one of a rule set of your own is refused when its tickets "
+            "are made."
         ),
     )
     ticket_ttl_s: float = Field(

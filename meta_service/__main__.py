@@ -12,6 +12,7 @@ from launchday.telemetry import configure
 from meta_service.app import build
 from meta_service.start_checks import (
     check_catalogue,
+    check_modes,
     check_partitions,
     check_platforms,
     check_schema,
@@ -24,6 +25,7 @@ def main() -> None:
     own = settings()
     configure("meta_service", own)
     seasons = check_seasons(own.seasons)
+    check_modes(own.modes)
     check_platforms(own.oidc)
     check_cache(own.cache_url)
     check_store(own, SystemClock().wall())

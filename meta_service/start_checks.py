@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import structlog
 from redis.exceptions import RedisError
 
+from dedicated_server.cards import CardError, cards_in_force
 from launchday.resilience import store_address
 from launchday.resilience.reloading import ReloadRefusedError
 from launchday.seasons import Seasons, SeasonsError, load
@@ -101,6 +102,14 @@ async def _check_catalogue(store_url: str, kinds: Iterable[str]) -> None:
         catalogue.check(await catalogue.stored(connection), kinds)
     finally:
         connection.terminate()
+
+
+def check_modes(modes: str) -> None:
+    """End the process where the folders of modes cannot be used, with a line for each mistake."""
+    try:
+        cards_in_force(modes)
+    except CardError as error:
+        raise SystemExit(str(error)) from error
 
 
 def check_seasons(path: str) -> Seasons:

@@ -32,7 +32,7 @@ from dedicated_server.cards.kinds import (
 )
 from dedicated_server.cards.mistakes import CardError, Mistake
 from dedicated_server.cards.reading import read_card
-from dedicated_server.cards.registry import cards_in_force, check_events, shipped_cards, unknown_mode
+from dedicated_server.cards.registry import cards_in_force, shipped_cards, unknown_mode
 
 __all__ = [
     "BODY_M",
@@ -57,7 +57,6 @@ __all__ = [
     "Weapon",
     "Zone",
     "cards_in_force",
-    "check_events",
     "read_card",
     "shipped_cards",
     "unknown_mode",

@@ -13,10 +13,11 @@ from dedicated_server.cards.values import Value
 def size_contradictions(
     keys: Mapping[str, Value], players: Mapping[str, Value], size: Mapping[str, Value], sizes: dict[str, Any]
 ) -> None:
-    """Note where numbers of players and teams disagree; a number that is None is wrong already."""
+    """Note where numbers of players and teams disagree; one that is wrong is None, or becomes it."""
     full, fewest = sizes["players_full"], sizes["players_min"]
     if full is not None and fewest is not None and fewest > full:
         players["min"].refuse(f"is more than the {full} of a full match")
+        sizes["players_min"] = fewest = None
     if sizes["each_alone"] is None:
         return
     if sizes["each_alone"]:
@@ -35,6 +36,7 @@ def size_contradictions(
     teams, smallest, largest = sizes["teams"], sizes["team_size_min"], sizes["team_size_max"]
     if smallest is not None and largest is not None and smallest > largest:
         size["min"].refuse(f"is more than the {largest} of a full team")
+        sizes["team_size_min"] = None  # nothing else is compared with it
         return
     for key, each, of_a_team in (("full", full, largest), ("min", fewest, smallest)):
         if teams and None not in (each, of_a_team) and each != teams * of_a_team:

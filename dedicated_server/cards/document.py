@@ -24,6 +24,8 @@ _WHOLE: Final = re.compile(r"[-+]?[0-9]{1,15}")
 _NUMBER: Final = re.compile(r"[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,4})?")
 _NO_NUMBER: Final = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # its events alone are used
+
 Scalar = bool | int | float | str | None
 
 
@@ -66,7 +68,7 @@ def parse(text: str, file: str) -> tuple[Node, list[Mistake]]:
     """The tree of a text, and keys that stand in it twice. Raises Unreadable."""
     building = _Building(file)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=LOADER):
             building.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -131,7 +133,7 @@ class _Building:
         node = Node(line)
         place = self._put(around, node)
         if isinstance(event, yaml.ScalarEvent):
-            node.scalar = _scalar(event.value) if event.style is None else event.value
+            node.scalar = event.value if event.style else _scalar(event.value)
             return
         if len(self._open) >= MAX_DEPTH:
             self._refuse(line, f"is nested deeper than {MAX_DEPTH} levels")

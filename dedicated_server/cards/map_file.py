@@ -35,7 +35,8 @@ def read_map(path: Path, map_half_m: float | None, mistakes: list[Mistake]) -> M
     """
     root, found = parse(read_text(path), path.name)
     half_m = map_half_m if map_half_m is not None else MAX_MAP_HALF_M
-    keys = Value(root, "", 1, path.name, found).keys(("boxes", "bases"))
+    mistakes += found
+    keys = Value(root, "", 1, path.name, mistakes).keys(("boxes", "bases"))
     boxes = [_box(item, half_m) for item in keys["boxes"].items(MAX_BOXES)]
     items = keys["bases"].items(MAX_BASES)
     bases = [_base(item, half_m) for item in items]
@@ -49,32 +50,29 @@ def read_map(path: Path, map_half_m: float | None, mistakes: list[Mistake]) -> M
         for other, before in enumerate(bases[:index]):
             if before is not None and _overlap(base, before):
                 item.refuse(f"overlaps bases/{other}: move them apart")
-    mistakes += found
     return Map(sound, tuple(base for base in bases if base is not None), len(items), keys["bases"])
 
 
 def _box(value: Value, half_m: float) -> Box | None:
     keys = value.keys(_SIDES, _SIDES)
-    west, south, east, north = (
-        _on_grid(keys[side].number(-MAX_MAP_HALF_M, MAX_MAP_HALF_M)) for side in _SIDES
-    )
+    west, south, east, north = (keys[side].number(-MAX_MAP_HALF_M, MAX_MAP_HALF_M) for side in _SIDES)
     sound = True
     for side, each in zip(_SIDES, (west, south, east, north), strict=True):
         if each is not None and abs(each) > half_m:
             keys[side].refuse(f"lies outside the map, which reaches from {-half_m:g} to {half_m:g} m")
             sound = False
     for low, high, first, second in ((west, east, "west_m", "east_m"), (south, north, "south_m", "north_m")):
-        if low is not None and high is not None and not low < high:
-            keys[second].refuse(f"must be more than {first} ({low:g})")
+        if low is not None and high is not None and not _on_grid(low) < _on_grid(high):
+            keys[second].refuse(f"must be more than {first} ({low:g}), by 1/{GRID_PER_M} m at least")
             sound = False
     if west is None or south is None or east is None or north is None or not sound:
         return None
-    return Box(west, south, east, north)
+    return Box(_on_grid(west), _on_grid(south), _on_grid(east), _on_grid(north))
 
 
-def _on_grid(side_m: float | None) -> float | None:
+def _on_grid(side_m: float) -> float:
     """The nearest place that a position on the wire can have, so that who sees a box stops where it stops."""
-    return None if side_m is None else round(side_m * GRID_PER_M) / GRID_PER_M
+    return round(side_m * GRID_PER_M) / GRID_PER_M
 
 
 def _base(value: Value, half_m: float) -> Base | None:

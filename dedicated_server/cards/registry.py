@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -54,22 +54,6 @@ def cards_in_force(modes: str = "") -> Mapping[str, ModeCard]:
     if lines:
         raise CardError(lines, mistakes)
     return MappingProxyType(cards)
-
-
-def event_mistakes(card: ModeCard, known: Collection[str]) -> list[Mistake]:
-    """Kinds of events that a card has and the schema of events has not; ``known``: those of the schema."""
-    return [
-        Mistake(f"events/{index}", f"{kind} is no kind of event of events.proto{meant(kind, sorted(known))}")
-        for index, kind in enumerate(card.events)
-        if kind not in known
-    ]
-
-
-def check_events(cards: Mapping[str, ModeCard], known: Collection[str]) -> None:
-    """Raise CardError where a card has kinds of events that the schema has not; as of `event_mistakes`."""
-    found = [(card, each) for card in cards.values() for each in event_mistakes(card, known)]
-    if found:
-        raise CardError((f"{card.folder}/{each}" for card, each in found), (each for _, each in found))
 
 
 def unknown_mode(name: str, cards: Mapping[str, ModeCard]) -> str:

@@ -19,6 +19,7 @@ from launchday import kernel_cache
 from launchday.cli.doctor_admission import admission_rows, admission_table
 from launchday.cli.doctor_engines import engine_faults, faults_of_bus
 from launchday.cli.doctor_limits import few_descriptors, limits, limits_table
+from launchday.cli.doctor_modes import modes_in_force, modes_table
 from launchday.clock import SystemClock
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
@@ -79,6 +80,8 @@ def examine(settings: Settings) -> dict[str, Any]:
             why_no_keys(settings),
         ),
     )
+    modes, wrong_modes = modes_in_force(settings)
+    missing += wrong_modes
     missing += [
         f"{name} is not installed: run make setup" for name, version in packages.items() if not version
     ]
@@ -91,6 +94,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "java": shutil.which("java") is not None,
         "kernel_cache": str(cache) if cache else "",
         "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
+        "modes": modes,
         "limits": limits(settings),
         "admission": admission_rows(settings),
         "settings": {name: _shown(name, getattr(settings, name)) for name in type(settings).model_fields},
@@ -167,6 +171,7 @@ def show(found: dict[str, Any], console: Terminal) -> None:
     for name, version in found["packages"].items():
         packages.add_row(name, version or Text("missing", "red"))
     console.print(packages)
+    console.print(modes_table(found["modes"]))
     console.print(limits_table(found["limits"]))
     console.print(admission_table(found["admission"]))
     settings = table("setting", "value", "meaning", title="Settings")

@@ -62,14 +62,14 @@ def read_modes(config: Settings) -> Mapping[str, ModeCard]:
     """The cards of the modes that the settings have. Raises CommandError with every mistake in their folders,
     and in the rule sets that the settings name.
     """
-    from dedicated_server.cards import CardError, cards_in_force, check_events
+    from dedicated_server.cards import CardError, cards_in_force
+    from dedicated_server.match.mode_events import check_events
     from matchmaker.errors import RuleSetsError
     from matchmaker.rules.modes import load_modes
-    from rewards.events import event_kinds
 
     try:
         cards = cards_in_force(config.modes)
-        check_events(cards, event_kinds())
+        check_events(cards.values())
         load_modes(config)
     except (CardError, RuleSetsError) as error:
         raise CommandError(str(error), USAGE_ERROR, str(error).splitlines()) from error

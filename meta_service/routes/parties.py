@@ -6,8 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
+from dedicated_server.cards import cards_in_force
 from launchday.identity import SERVICE
 from launchday.service import require
+from launchday.settings import Settings
 from meta_service.context import InContext, LivePlayer
 from meta_service.domain.followed import BEGINNING
 from meta_service.errors import PartyError
@@ -23,6 +25,16 @@ from meta_service.messages.social import (
     Readiness,
 )
 from meta_service.routes.message_route import Cursor, FromBody, MessageRoute, OtherPlayer
+
+
+def most_members(settings: Settings, mode: str) -> int | None:
+    """The most members of a party that queues for a mode: as the settings say, else as its card does; None
+    where neither does, or everybody plays for themselves.
+    """
+    card = cards_in_force(settings.modes).get(mode)
+    seats = None if card is None or card.each_alone else card.team_size_max
+    return settings.party_size_of(mode) or seats
+
 
 router = APIRouter(prefix="/v1/party", tags=["parties"], route_class=MessageRoute)
 services = APIRouter(
@@ -70,7 +82,7 @@ async def queue(request: FromBody[QueueRequest], caller: LivePlayer, context: In
     ``member-logged-out``); 409 ``party-too-large`` where the mode's teams seat fewer.
     """
     return await context.parties.queue(
-        caller.player_id, request.mode, context.clock.now(), context.settings.party_size_of(request.mode)
+        caller.player_id, request.mode, context.clock.now(), most_members(context.settings, request.mode)
     )
 
 

@@ -46,7 +46,8 @@ def test_secrets_do_not_show_in_logs() -> None:
 
 def test_a_mode_may_have_a_match_length_of_its_own() -> None:
     given = Settings(match_s=60.0, match_s_by_mode="teams_of_five=240, duel=7.5")
-    lengths = [given.match_s_of(mode) for mode in ("battle_royale", "teams_of_five", "duel")]
+    lengths = [given.match_s_of(mode, 300.0) for mode in ("battle_royale", "teams_of_five", "duel")]
+    assert Settings().match_s_of("duel", 300.0) == 300.0  # as its card says
     assert lengths == [60.0, 240.0, 7.5]
 
 

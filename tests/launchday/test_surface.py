@@ -78,11 +78,13 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.cli.doctor_admission": {"admission_rows", "admission_table"},
     "launchday.cli.doctor_engines": {"engine_faults", "faults_of_bus"},
     "launchday.cli.doctor_limits": {"few_descriptors", "limits", "limits_table"},
+    "launchday.cli.doctor_modes": {"modes_in_force", "modes_table"},
     "launchday.cli.flood_options": {"read_metrics", "with_limit", "with_part"},
     "launchday.cli.old_forms": {"renewed"},
     "launchday.cli.options": {"compile_parts"},
     "launchday.cli.inputs": {
         "CommandError",
+        "read_modes",
         "read_scenario",
         "read_settings",
         "scenario_path",

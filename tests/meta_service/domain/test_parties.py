@@ -18,6 +18,7 @@ from meta_service.domain.parties import DECLINED_S, INVITATION_TTL_S, PARTY_TTL_
 from meta_service.errors import PartyError
 from meta_service.messages.party_claims import CLAIM_TTL_S
 from meta_service.messages.social import MAX_PARTY_MEMBERS
+from meta_service.routes.parties import most_members
 from tests.meta_service.conftest import Backend
 
 MODE = "teams_of_five"
@@ -192,12 +193,14 @@ async def test_a_party_queues_for_nothing_that_seats_fewer_nor_alone_nor_without
         await backend.client.queue_party(logins[0].session_token, MODE)
 
 
-def test_the_modes_that_ship_seat_as_many_as_the_setting_says() -> None:
+def test_the_modes_that_ship_seat_as_many_as_their_cards_say() -> None:
     settings = Settings()
     for name, mode in load_modes(settings).items():
-        assert (settings.party_size_of(name) or MAX_PARTY_MEMBERS) == min(
-            mode.rules.team_size, MAX_PARTY_MEMBERS
-        )
+        seats = most_members(settings, name) or MAX_PARTY_MEMBERS
+        assert min(seats, MAX_PARTY_MEMBERS) == min(mode.rules.team_size, MAX_PARTY_MEMBERS)
+    assert most_members(settings, "teams_of_five") == 5
+    assert most_members(Settings(party_sizes="teams_of_five=3"), "teams_of_five") == 3
+    assert most_members(settings, "duel") is None
 
 
 async def changes(backend: Backend, after: str = "0-0") -> list[tuple[UUID, str]]:
