@@ -14,6 +14,7 @@ from numba import njit
 
 from dedicated_server.cards.kinds import KIND_OBSTACLE, KIND_PROJECTILE
 from dedicated_server.native.compilation import INLINE, STAGE
+from dedicated_server.protocol.entities import HALF_EAST, HALF_UNITS_PER_M
 from dedicated_server.protocol.fields import POSITION_UNITS_PER_M
 from dedicated_server.protocol.movement import EAST_M, NORTH_M, NOWHERE_M, SOUTH_M, WEST_M
 from dedicated_server.simulation.boxes import free_reach
@@ -46,8 +47,7 @@ from dedicated_server.simulation.world import (
 )
 
 NO_OBJECT: Final = -1
-HALF_UNITS_PER_M: Final = 8.0  # the wire's units of an obstacle's half sizes,
-MAX_HALF_M: Final = 1_023 / HALF_UNITS_PER_M  # and the largest that it has
+MAX_HALF_M: Final = HALF_EAST.mask / HALF_UNITS_PER_M  # the largest half size that the wire has
 
 
 @njit(cache=True, nogil=True, **INLINE)

@@ -16,12 +16,33 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.cards.kinds import KIND_OBSTACLE
 from dedicated_server.native.compilation import INNER, STAGE, Records, njit
 from dedicated_server.protocol.client.state import ClientState
-from dedicated_server.protocol.entities import FLAG_ALIVE, entity_flags, entity_x, entity_y, load_record
+from dedicated_server.protocol.entities import (
+    FLAG_ALIVE,
+    HALF_EAST,
+    HALF_NORTH,
+    HALF_UNITS_PER_M,
+    STANDING,
+    entity_flags,
+    entity_kind,
+    entity_x,
+    entity_y,
+    field_of,
+    load_record,
+)
 from dedicated_server.protocol.fields import PHASE_PLAYING, POSITION_UNITS_PER_M
 from dedicated_server.protocol.inputs import INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_RING
-from dedicated_server.protocol.movement import NOWHERE_M, Movement, run_step
+from dedicated_server.protocol.movement import (
+    EAST_M,
+    NORTH_M,
+    NOWHERE_M,
+    SOUTH_M,
+    WEST_M,
+    Movement,
+    run_step,
+)
 
 TOLERANCE_M = 2.0 / POSITION_UNITS_PER_M  # twice the wire's rounding, along both axes
 # A larger correction is shown at once: nobody glides across a map to where they come back to life.
@@ -113,6 +134,8 @@ def reconcile(prediction: Prediction, wire: ClientState, index: int) -> None:
     """Compare the prediction with the snapshot just received, where that holds the own entity."""
     own, session = prediction.own[index], wire.sessions[index]
     entity = session.own_entity
+    if prediction.obstacles[own.mode] > 0:
+        _see_obstacles(prediction, wire, index)
     if wire.seen_tick[index, entity] != session.snapshot_tick:
         return
     record = load_record(wire.seen[index, entity])
@@ -147,6 +170,41 @@ def reconcile(prediction: Prediction, wire: ClientState, index: int) -> None:
 
 
 @njit(cache=True, nogil=True, **INNER)
+def _boxes_of(prediction: Prediction, index: int) -> tuple[int, int]:
+    """In which row of the boxes stands what is in a client's way, and how many they are.
+
+    Those of the map; behind them, in a row of the client's own, the obstacles that it sees.
+    """
+    mode = prediction.own[index].mode
+    obstacles = prediction.obstacles[mode]
+    row = mode if obstacles == 0 else len(prediction.step_m) + index
+    return row, prediction.box_count[mode] + obstacles
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _see_obstacles(prediction: Prediction, wire: ClientState, index: int) -> None:
+    """Make a client's boxes those of the map and of the obstacles that stand in its view."""
+    mode = prediction.own[index].mode
+    row, room = _boxes_of(prediction, index)
+    boxes, count = prediction.boxes[row], prediction.box_count[mode]
+    for box in range(room):
+        for edge in range(4):
+            boxes[box, edge] = prediction.boxes[mode, box, edge]  # NOWHERE_M behind the map's
+    for entity in range(wire.seen.shape[1]):
+        if wire.seen_tick[index, entity] == 0 or count == room:
+            continue
+        record = load_record(wire.seen[index, entity])
+        if entity_kind(record) != KIND_OBSTACLE or field_of(record, STANDING) == 0:
+            continue
+        half_east_m = field_of(record, HALF_EAST) / HALF_UNITS_PER_M
+        half_north_m = field_of(record, HALF_NORTH) / HALF_UNITS_PER_M
+        x_m, y_m = entity_x(record), entity_y(record)
+        boxes[count, WEST_M], boxes[count, EAST_M] = x_m - half_east_m, x_m + half_east_m
+        boxes[count, SOUTH_M], boxes[count, NORTH_M] = y_m - half_north_m, y_m + half_north_m
+        count += 1
+
+
+@njit(cache=True, nogil=True, **INNER)
 def _begin_at(prediction: Prediction, index: int, tick: int, x_m: float, y_m: float) -> None:
     own = prediction.own[index]
     own.input_tick, own.x_m, own.y_m = tick, x_m, y_m
@@ -161,12 +219,13 @@ def _play(prediction: Prediction, wire: ClientState, index: int, after: int) -> 
     """
     own, session = prediction.own[index], wire.sessions[index]
     step_m, map_half_m = prediction.step_m[own.mode], prediction.map_half_m[own.mode]
-    boxes = prediction.boxes[own.mode, : prediction.box_count[own.mode]]
+    row, count = _boxes_of(prediction, index)
+    boxes = prediction.boxes[row, :count]
     for tick in range(max(after, session.input_tick - INPUT_RING) + 1, session.input_tick + 1):
-        row = session.inputs[tick % INPUT_RING]
+        asked = session.inputs[tick % INPUT_RING]
         if own.moves != 0:
             own.x_m, own.y_m = run_step(
-                own.x_m, own.y_m, row[INPUT_MOVE_X], row[INPUT_MOVE_Y], step_m, map_half_m, boxes
+                own.x_m, own.y_m, asked[INPUT_MOVE_X], asked[INPUT_MOVE_Y], step_m, map_half_m, boxes
             )
         own.input_tick = tick
         _remember(prediction, index)

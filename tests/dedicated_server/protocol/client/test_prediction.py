@@ -170,6 +170,8 @@ def test_a_new_session_begins_anew() -> None:
     assert (client.own["x_m"], client.own["y_m"]) == pytest.approx((9.0, 9.1))
 
 
+Obstacle = tuple[float, float, float, float, bool]  # place, half sizes, standing
+
 WALLED = Movement(0.1, 100.0, np.array([[1.0, -5.0, 2.0, 5.0]]))
 SLOW = Movement(0.05, 100.0, np.zeros((0, 4)))
 
@@ -201,3 +203,31 @@ def test_a_client_that_touches_a_wall_is_not_corrected_through_it() -> None:
     for _ in range(5):
         client.send(127, 0)
     assert client.own["x_m"] == 0.5
+
+
+def test_a_client_stops_at_the_obstacles_that_stand_in_its_view() -> None:
+    client = Client()
+    client.prediction = new_prediction(2, Movement(0.1, 100.0, WALLED.boxes, obstacles=2))
+    client.own = client.prediction.own[1]
+
+    def run(obstacle: Obstacle | None, *, in_view: bool = True) -> float:
+        """Where ten metres east end, after a snapshot with an obstacle; to the south is a wall."""
+        client.session["input_tick"] = 0
+        if obstacle is not None:
+            client.wire.seen[1, 0] = entities.pack_obstacle(*obstacle)
+        client.wire.seen_tick[1, 0] = client.snapshot_tick + 1 if in_view else 0
+        client.hear(0, -5.0, 20.0)
+        for _ in range(100):
+            client.send(127, 0)
+        return float(client.own["x_m"])
+
+    assert run((2.0, 20.0, 1.5, 3.0, True)) == 0.0
+    assert run((2.0, 20.0, 1.5, 3.0, False)) == pytest.approx(5.0)  # it is there, but does not stand
+    assert run((2.0, 27.0, 1.5, 3.0, True)) == pytest.approx(5.0)  # beside the way
+    assert run((2.0, 20.0, 1.5, 3.0, True)) == 0.0
+    assert run(None, in_view=False) == pytest.approx(5.0)  # gone out of view
+    client.session["input_tick"] = 0
+    client.hear(0, -5.0, 0.0)
+    for _ in range(100):
+        client.send(127, 0)
+    assert client.own["x_m"] == 0.5  # the map's own boxes are there all the same
