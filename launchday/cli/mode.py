@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from launchday.cli.inputs import USAGE_ERROR, CommandError, read_settings
+from launchday.cli.inputs import USAGE_ERROR, CommandError, read_modes, read_settings
 from launchday.cli.options import AsOneJson, compile_parts
 from launchday.outputs import OutputError
 from launchday.terminal import Terminal, table
@@ -137,25 +137,26 @@ def _shipped() -> set[str]:
 
 
 def _read(folder: Path) -> ModeCard:
-    """The card of a folder. Raises CommandError with a line for each mistake."""
+    """The card of a folder. Raises CommandError with a line for each mistake, of its rule set too."""
     from dedicated_server.cards import CardError, read_card
+    from dedicated_server.modes.loading import SHIPPED
 
     try:
-        return read_card(folder)
+        card = read_card(folder)
     except CardError as error:
         raise CommandError(str(error), USAGE_ERROR, str(error).splitlines()) from error
+    if card.folder.parent == SHIPPED:
+        return card
+    return read_modes(read_settings().model_copy(update={"modes": str(card.folder)}))[card.name]
 
 
 def _named(mode: str) -> ModeCard:
     """The card of a mode in force, or of a folder."""
-    from dedicated_server.cards import CardError, cards_in_force, unknown_mode
+    from dedicated_server.cards import unknown_mode
 
     if os.sep in mode or Path(mode).is_dir():
         return _read(Path(mode))
-    try:
-        cards = cards_in_force(read_settings().modes)
-    except CardError as error:
-        raise CommandError(str(error), USAGE_ERROR, str(error).splitlines()) from error
+    cards = read_modes(read_settings())
     if mode not in cards:
         raise CommandError(f"{mode} {unknown_mode(mode, cards)}; or name a folder", USAGE_ERROR)
     return cards[mode]

@@ -191,6 +191,7 @@ FUNCTIONS_AND_CLASSES = {
         "is_compiled",
         "lock_saving",
         "lose_save",
+        "mode_key",
         "module_hash",
         "module_hashes",
         "parts_being_compiled",
@@ -198,6 +199,7 @@ FUNCTIONS_AND_CLASSES = {
         "warning",
         "was_said",
     },
+    "launchday.kernel_folders": {"content_hash", "files_of", "folder_key", "folder_of", "register"},
     "launchday.kernel_locator": {"NoFolderLocator", "SourceHashLocator"},
     "launchday.launcher.backend": {"Backend", "BackendError", "StateFolderHeldError", "single_instance"},
     "launchday.launcher.children": {
@@ -422,8 +424,8 @@ PACKAGES = {"launchday.engines", "launchday.identity"}
 MODULES_OF_COMMANDS = {
     f"launchday.cli.{name}"
     for name in (
-        *("__main__", "main", "fleet", "flooding", "keys", "player", "region", "simulating", "writebehind"),
-        "backups.commands",
+        *("__main__", "main", "fleet", "flooding", "keys", "mode", "player", "region", "simulating"),
+        *("writebehind", "backups.commands", "new_mode.hooks"),
     )
 }
 COMMANDS = {
@@ -440,6 +442,7 @@ COMMANDS = {
     "keys",
     "match",
     "merge",
+    "mode",
     "player",
     "region",
     "replay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,19 @@ def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, mistake: str) -> N
     assert "\n" not in str(told.value)
     assert reason in str(told.value)
     assert (told.value.file, told.value.line) == (card.hooks, line)
+
+
+def test_what_warms_up_with_wrong_hooks_ends_with_the_line_that_says_so(tmp_path: Path) -> None:
+    """The warm parent of a fleet, a game server, and `launchday compile`."""
+    card = studio_mode(tmp_path, HEAD + "@hook\ndef step(world):\n    frobnicate(world)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from dedicated_server.match.warm_up import warm_up; warm_up()"],
+        env={**os.environ, kernel_cache.MODES_VARIABLE: str(card.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert f"{card.hooks}:5: does not compile: the name frobnicate is unknown" in done.stderr.splitlines()[-1]
 
 
 def test_a_goal_must_be_a_place(tmp_path: Path) -> None:
