@@ -509,6 +509,13 @@ class Settings(BaseSettings):
         le=32,
         description="Processes that fork game servers; a process that ends takes its servers with it.",
     )
+    game_server_command: str = Field(
+        "",
+        description=(
+            "Command of a game server of your own, which the fleet starts in place of ours, its words as a "
+            "shell takes them apart. It speaks Agones' SDK: docs/own-game-server.md. Empty: ours."
+        ),
+    )
     fleet_policy: str = Field(
         "",
         description=(

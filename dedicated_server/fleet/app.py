@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from fastapi import FastAPI
 
-from dedicated_server.fleet import admission, console_process
+from dedicated_server.fleet import admission, configuration, console_process
 from dedicated_server.fleet.admin import credentials, matches, operations, routes
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.admin.count_history import CountHistory
@@ -69,7 +69,7 @@ def create_fleet(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    server_module: str = "dedicated_server.server",
+    server_module: str | None = None,
     env: Mapping[str, str] | None = None,
     start_timeout_s: float = 30.0,
 ) -> FastAPI:
@@ -81,12 +81,13 @@ def create_fleet(
     Args:
         settings: regions, ports, buffer, folders.
         clock: time, chance and ids of the whole fleet; the system's by default.
-        server_module: the module that forked servers run.
+        server_module: the module that forked servers run; None: ours, or the command of the settings.
         env: environment of the warm parents and of their servers; this process's own by default.
         start_timeout_s: seconds from a fork to Ready.
     """
     clock = clock or SystemClock()
     config = pool_config(settings, start_timeout_s)
+    runs = server_module or configuration.server_module(settings)
     policies = autoscaler_specs(settings)
     folder = settings.state_dir / "logs"
 
@@ -103,7 +104,7 @@ def create_fleet(
             [
                 WarmParentSupervisor(
                     node="local" if number == 0 else f"local-{number}",
-                    server_module=server_module,
+                    server_module=runs,
                     env=parents_env,
                     log=folder / ("warm-parent.log" if number == 0 else f"warm-parent-{number}.log"),
                     clock=clock,

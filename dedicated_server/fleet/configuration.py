@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,10 @@ from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.ports import servers_that_fit
 from launchday import startup
-from launchday.settings import Settings
+from launchday.settings import Settings, env_name
 
+OWN_SERVER = "dedicated_server.server"
+COMMAND_SERVER = "dedicated_server.fleet.warm.command_server"
 FORECAST = "forecast"  # the setting that names our own policy
 TYPICAL_FORK_S = 0.1  # from a fork to Ready, on a machine with something else to do
 MAX_DELAY_S = 86_400.0
@@ -37,6 +41,27 @@ class ConfigurationError(DedicatedServerError):
 
     The message is one line that names the setting and says what it may be; the fleet does not start.
     """
+
+
+def server_module(settings: Settings) -> str:
+    """Return the module that warm parents run as game servers.
+
+    Raises ConfigurationError where the command of a server of one's own is none, or cannot be found.
+    """
+    if not settings.game_server_command:
+        return OWN_SERVER
+    try:
+        words = shlex.split(settings.game_server_command)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{env_name('game_server_command')}: {error}: quote it as in a shell"
+        ) from error
+    if not words or shutil.which(words[0]) is None:
+        found = words[0] if words else settings.game_server_command
+        raise ConfigurationError(
+            f"{env_name('game_server_command')}: {found!r} is no program that can be run: give its whole path"
+        )
+    return COMMAND_SERVER
 
 
 def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:

@@ -96,6 +96,7 @@ PARTS = (
 ALL_PARTS = frozenset(part.name for part in PARTS)
 BACKEND_PARTS = frozenset({"dedicated_server", "matchmaker"})
 FLOOD_PARTS = BACKEND_PARTS | {"loadtest"}
+GAME_SERVER_PART = "dedicated_server"  # not needed where game servers are somebody else's
 
 
 def compile_kernels(progress: Callable[[str], None], names: Iterable[str] = ALL_PARTS) -> int:

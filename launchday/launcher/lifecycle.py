@@ -14,7 +14,7 @@ from rich.text import Text
 
 from launchday.launcher.backend import Backend, BackendError, StateFolderHeldError, single_instance
 from launchday.launcher.free_ports import free_ports
-from launchday.launcher.kernels import BACKEND_PARTS, compile_kernels
+from launchday.launcher.kernels import BACKEND_PARTS, GAME_SERVER_PART, compile_kernels
 from launchday.settings import Settings, env_name
 from launchday.terminal import Terminal, data
 
@@ -98,7 +98,8 @@ def run_with_backend(
         backend = Backend(settings, fresh=fresh, store_proxy=store_proxy)
         try:
             backend.check()  # before a minute is spent on compiling
-            compile_kernels(progress, kernel_parts)
+            foreign = {GAME_SERVER_PART} if settings.game_server_command else set()
+            compile_kernels(progress, set(kernel_parts) - foreign)
             with progress.during("starting the backend"):
                 completed = backend.start(progress)
             code = asyncio.run(_play(play, completed, backend, signals, progress))

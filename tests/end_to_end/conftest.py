@@ -4,6 +4,7 @@ without the repository.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -50,7 +51,8 @@ def start(environment: dict[str, str], tmp_path: Path, wheel: Path) -> Iterator[
     yield launch
     for process in started:
         for child in family(process):
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                child.kill()
         process.kill()
         process.wait()
         if process.stdout is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 import pytest
@@ -11,9 +13,12 @@ from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import Forecast
 from dedicated_server.fleet.autoscaling.replicas import Decision, Replicas
 from dedicated_server.fleet.configuration import (
+    COMMAND_SERVER,
+    OWN_SERVER,
     ConfigurationError,
     autoscaler_specs,
     pool_config,
+    server_module,
     sizing_of,
     startup_delays,
 )
@@ -106,3 +111,23 @@ class NoOverrides:
 
     def get(self, region: str) -> None:
         return None
+
+
+def test_the_fleet_runs_our_server_or_the_command_of_ones_own() -> None:
+    assert server_module(Settings()) == OWN_SERVER
+    own = Settings(game_server_command=f"{shlex.quote(sys.executable)} 'my server.py'")
+    assert server_module(own) == COMMAND_SERVER
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("no-such-program --fast", "'no-such-program' is no program that can be run: give its whole path"),
+        ("python 'server.py", "No closing quotation: quote it as in a shell"),
+        (" ", "is no program that can be run"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_refused_before_a_server_starts(command: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match="LAUNCHDAY_GAME_SERVER_COMMAND") as told:
+        server_module(Settings(game_server_command=command))
+    assert complaint in str(told.value)
