@@ -20,7 +20,6 @@ from dedicated_server.protocol.client.knowledge import ModeView, find_flags, new
 from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
     FLAG_CONNECTED,
-    RECORD_WORDS,
     pack_flag,
     pack_item,
     pack_obstacle,
@@ -28,6 +27,7 @@ from dedicated_server.protocol.entities import (
     pack_projectile,
     store_record,
 )
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import (
     OBJECTIVE_CARRIER,
     OBJECTIVE_STATE,
