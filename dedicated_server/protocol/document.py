@@ -28,7 +28,7 @@ from dedicated_server.protocol.delta import (
     write_difference,
     write_whole,
 )
-from dedicated_server.protocol.entity_table import COMMON_FIELDS, ENTITY_KINDS, WHOLE_BITS
+from dedicated_server.protocol.entity_table import COMMON_FIELDS, ENTITY_KINDS, RECORD_WORDS, WHOLE_BITS
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.protocol.tables import Table, length_of
@@ -193,7 +193,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
         wire.open_batch(
             room[None, :], np.array([length], np.int32), sender[None, :], 1, NOW_S + tick / 60, tick
         )
-        world += np.array([5 << entities.X.at, *[0] * (entities.RECORD_WORDS - 1)])
+        world += np.array([5 << entities.X.at, *[0] * (RECORD_WORDS - 1)])
         none = np.zeros(3, np.int32)
         wire.encode_batch(
             tick,

@@ -48,8 +48,8 @@ _KIND_MASK: Final = (1 << KIND_BITS) - 1
 FLAG_ALIVE: Final = 1
 FLAG_FIRING: Final = 2
 FLAG_OUTSIDE_ZONE: Final = 4
-FLAG_HURT: Final = 16
-FLAG_CONNECTED: Final = 32
+FLAG_HURT: Final = 8
+FLAG_CONNECTED: Final = 16
 
 PLAIN_LENGTH_BITS: Final = 10
 

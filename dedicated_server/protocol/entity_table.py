@@ -55,12 +55,7 @@ ENTITY_KINDS: Final[dict[str, tuple[EntityField, ...]]] = {
     "player": (
         _YAW,
         EntityField("health", 7, PLAIN, "points, 0 to 100; 127: not told"),
-        EntityField(
-            "flags",
-            6,
-            PLAIN,
-            "bits: 1 alive, 2 firing, 4 outside the zone, 16 hurt, 32 connected; 8 is reserved",
-        ),
+        EntityField("flags", 5, PLAIN, "bits: 1 alive, 2 firing, 4 outside the zone, 8 hurt, 16 connected"),
     ),
     "flag": (
         EntityField("team", 5, PLAIN, "whose it is"),

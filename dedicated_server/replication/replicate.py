@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.cards.kinds import KIND_FLAG
+from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_PROJECTILE
 from dedicated_server.native.compilation import INNER, STAGE, int64
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.entities import (
@@ -21,7 +21,11 @@ from dedicated_server.protocol.entities import (
     FLAG_FIRING,
     FLAG_HURT,
     FLAG_OUTSIDE_ZONE,
+    pack_flag,
+    pack_item,
+    pack_obstacle,
     pack_player,
+    pack_projectile,
     store_record,
 )
 from dedicated_server.protocol.fields import (
@@ -76,7 +80,12 @@ from dedicated_server.simulation.world import (
     OBJECT_A,
     OBJECT_B,
     OBJECT_C,
+    OBJECT_EAST_M,
     OBJECT_KIND,
+    OBJECT_NORTH_M,
+    OBJECT_X_M,
+    OBJECT_Y_M,
+    OBJECT_YAW,
     TICK,
     X_M,
     Y_M,
@@ -100,7 +109,8 @@ def replicate_world(
     phase: int,
     countdown_ticks: int,
 ) -> None:
-    """Fill ``records`` (int64[N, RECORD_WORDS]) and ``match_state`` (int32[MATCH_COLUMNS]).
+    """Fill ``records`` and ``match_state``: int64[E, RECORD_WORDS], players and then objects, and
+    int32[MATCH_COLUMNS].
 
     Note the wire's inputs applied and vitals, and queue the tick's hits and kills.
     """
@@ -145,9 +155,30 @@ def replicate_world(
     match_state[MATCH_ZONE_RADIUS] = round(radius * POSITION_UNITS_PER_M)
     match_state[MATCH_ALIVE] = alive
     match_state[MATCH_COUNTDOWN] = countdown_ticks
+    _pack_objects(world, records[status.shape[1] :])
     _note_scores(world, match_state)
     _note_flags(world, match_state)
     _queue_combat_events(world, wire, alive)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _pack_objects(world: World, records: npt.NDArray[np.int64]) -> None:
+    """The records of the objects, one a column of ``world.objects``. Interest asks who is shown."""
+    objects, status = world.objects, world.object_status
+    for column in range(len(records)):
+        x_m, y_m, kind = objects[OBJECT_X_M, column], objects[OBJECT_Y_M, column], status[OBJECT_KIND, column]
+        a, b = status[OBJECT_A, column], status[OBJECT_B, column]
+        if kind == KIND_FLAG:
+            record = pack_flag(x_m, y_m, a, b, status[OBJECT_C, column])
+        elif kind == KIND_ITEM:
+            record = pack_item(x_m, y_m, a, b)
+        elif kind == KIND_PROJECTILE:
+            record = pack_projectile(x_m, y_m, status[OBJECT_YAW, column] * RADIANS, a, b)
+        else:
+            record = pack_obstacle(
+                x_m, y_m, objects[OBJECT_EAST_M, column], objects[OBJECT_NORTH_M, column], a != 0
+            )
+        store_record(records[column], record)
 
 
 @njit(cache=True, nogil=True, **INNER)

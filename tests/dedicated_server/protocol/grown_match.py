@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from dedicated_server.protocol import fields
-from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
+from dedicated_server.protocol.entities import FLAG_ALIVE, field_array, pack_player, with_field
+from dedicated_server.protocol.entity_table import ENTITY_KINDS, place_of
 from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_KILL, RELIABLE_KINDS
 from dedicated_server.protocol.server.vitals import note_vitals
 from tests.dedicated_server.protocol.rig import Table, token
 
 PLAYERS = 3
 TEAMS, NAMES = [0, 0, 1], ["Ada", "Zoë", "名前"]
+HAS_ADDED = any(field.name == "added_player" for field in ENTITY_KINDS["player"])  # in a later version
 KILL, HIT = (1, 2, 0, 2, 0), (2, 17, 0)
 
 Datagrams = list[tuple[int, str]]  # client, in hexadecimal
@@ -55,7 +57,10 @@ class End:
         table.wire.state.identity["vitals_changed"] = 0
         for entity in range(PLAYERS):
             note_vitals(table.wire.state, entity, 90 - entity, True)
-            table.world[entity] = pack_player(0.25 * self.turns, 10.0 * entity, 0.5, 127, FLAG_ALIVE)
+            record = pack_player(0.25 * self.turns, 10.0 * entity, 0.5, 127, FLAG_ALIVE)
+            if HAS_ADDED:
+                record = with_field(record, place_of("added_player"), 1 + self.turns % 7)
+            table.world[entity] = record
         if self.turns == 30:
             for kind in RELIABLE_KINDS[4:]:  # which only a later version has
                 table.wire.queue_reliable(-1, kind.number, 1)
@@ -96,7 +101,8 @@ class End:
             "players": state.roster_player.tolist(),
             "names": [[table.clients.name_of(c, e) for e in range(PLAYERS)] for c in range(PLAYERS)],
             "events": [state.events[c, : sessions["events_count"][c], :6].tolist() for c in range(PLAYERS)],
-            "seen": state.seen[:, :, 0].tolist(),
+            "seen": [field_array(state.seen, name).tolist() for name in ("x", "y", "health", "flags")],
+            "added": field_array(state.seen, "added_player").tolist() if HAS_ADDED else None,
             "lag": (sessions["input_tick"] - sessions["input_applied"]).tolist(),
             "drops": {name: count for name, count in table.clients.drops_by_reason().items() if count},
         }

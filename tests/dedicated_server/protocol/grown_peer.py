@@ -28,7 +28,10 @@ MORE_KINDS = (
     f"RELIABLE_KINDS = tuple(kind._replace(table=(*kind.table, {ROW})) for kind in RELIABLE_KINDS)"
     f'\nRELIABLE_KINDS += (ReliableKind(5, "added", "everybody", ({ROW})),)'
 )
-ADDED_KIND = 5
+MORE_FIELDS = (
+    'ENTITY_KINDS = {name: (*rows, EntityField(f"added_{name}", 3, PLAIN, "of a later version"))'
+    " for name, rows in ENTITY_KINDS.items()}"
+)
 
 
 def grown_package(folder: Path) -> None:
@@ -40,6 +43,8 @@ def grown_package(folder: Path) -> None:
         path.write_text(_behind(path.read_text(), {table: f"{table} += ({ROW})" for table in tables}))
     path = copy / "protocol" / "reliable_kinds.py"
     path.write_text(_behind(path.read_text(), {"RELIABLE_KINDS": MORE_KINDS}))
+    path = copy / "protocol" / "entity_table.py"
+    path.write_text(_behind(path.read_text(), {"ENTITY_KINDS": MORE_FIELDS}))
     path = copy / "protocol" / "tables.py"
     text = path.read_text()
     assert text.count("        value = int64(0)\n        if place < len(values)") == 1

@@ -26,7 +26,7 @@ from dedicated_server.protocol.client.interpolation import (
 from dedicated_server.protocol.client.prediction import GLIDE, SNAP_M, TOLERANCE_M
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_RING
-from tests.dedicated_server.protocol.oracle import Record
+from tests.dedicated_server.protocol.entity_oracle import Record
 
 
 def clamp(value: float, least: float, most: float) -> float:

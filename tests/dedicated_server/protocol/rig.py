@@ -164,7 +164,7 @@ class Table:
                 int(np.clip(old.y + move[1], 0, 131_071)),
                 int(old.yaw + random.integers(-reach, reach + 1)) % 1024,
                 int(random.integers(0, 101)) if random.random() < 0.1 else old.health,
-                int(random.integers(0, 64)) if random.random() < 0.1 else old.flags,
+                int(random.integers(0, 32)) if random.random() < 0.1 else old.flags,
             ).packed
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from dedicated_server.protocol import connect_token, datagrams, document
-from tests.dedicated_server.protocol.oracle import OracleClient, Record, read_message, unseal
+from tests.dedicated_server.protocol.entity_oracle import Record
+from tests.dedicated_server.protocol.oracle import OracleClient, read_message, unseal
 
 
 def test_the_documents_tables_and_vectors_are_those_of_the_code() -> None:

@@ -93,8 +93,12 @@ def test_a_match_is_played_by_ends_of_which_one_knows_more(grown: Peer, served_b
         heard = [tuple(event[1:]) for event in events if event[0] == 1]
         assert heard == [KILL]
         assert sum(event[0] == 2 and tuple(event[1:3]) == HIT[:2] for event in events) == (client == 0)
-    assert len({tuple(row) for row in clients["seen"]}) == 1
-    assert len(set(clients["seen"][0])) == 3
+    x, y, health, flags = clients["seen"]
+    newest = TURNS - 1  # the turn of the last snapshot that clients have received
+    assert x == [[round((1_024 + 0.25 * newest) * 64)] * 3] * 3
+    assert y == [[round((1_024 + 10 * entity) * 64) for entity in range(3)]] * 3
+    assert {told for of in (health, flags) for row in of for told in row} == {127, 1}
+    assert clients["added"] == ([[0] * 3] * 3 if here.serves else None)
 
 
 def test_another_major_version_is_refused_and_counted_whatever_its_sizes_are() -> None:

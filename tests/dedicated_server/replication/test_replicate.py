@@ -9,9 +9,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_OBSTACLE, KIND_PROJECTILE
 from dedicated_server.protocol import datagrams, entities, fields, sealing
 from dedicated_server.protocol import reliable_kinds as kinds
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES
+from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.server.state import NEWLY_CONNECTED, NEWLY_LOST, PLAIN_BITS
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.connections import apply_connection_changes
@@ -19,6 +21,7 @@ from dedicated_server.replication.interest import count_sent_bytes
 from dedicated_server.replication.replicate import HURT_TICKS, queue_match_over, replicate_world
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.event_buffer import DEATH, PLAYER_LEFT, drain
+from dedicated_server.simulation.layout import RIFLES_ONLY
 
 TICK = 200
 
@@ -52,7 +55,7 @@ class Published:
     def __init__(
         self, world: w.World, wire: ServerWire, phase: int = fields.PHASE_PLAYING, countdown: int = 5
     ) -> None:
-        self.records = np.zeros((len(world.spawns[0]), entities.RECORD_WORDS), dtype=np.int64)
+        self.records = np.zeros((len(world.spawns[0]), RECORD_WORDS), dtype=np.int64)
         self.match_state = np.zeros(fields.MATCH_COLUMNS, dtype=np.int32)
         replicate_world(world, wire.state, self.records, self.match_state, phase, countdown)
 
@@ -203,3 +206,35 @@ def test_the_meter_counts_every_byte_that_the_line_sees(bits: list[int], cipher:
         IP_UDP_BYTES + datagrams.HEADER_BYTES + (sealing.AEGIS_TAG_BYTES, sealing.CHACHA_TAG_BYTES)[cipher]
     )
     assert sent.tolist() == [math.ceil(count / 8) + around if count else 0 for count in bits]
+
+
+def test_objects_follow_the_players_and_flags_and_scores_are_in_the_state_of_the_match() -> None:
+    kinds_of = [KIND_FLAG, KIND_FLAG, KIND_ITEM, KIND_PROJECTILE, KIND_OBSTACLE]
+    layout = RIFLES_ONLY._replace(kinds=np.array(kinds_of), limits=np.array([3, 0]))
+    rules = np.zeros(w.RULES)
+    world = w.new_world([0, 0, 1, 1], np.zeros((2, 4)), rules, layout=layout)
+    wire = wire_of(4)
+    world.objects[: w.OBJECT_Y_M + 1] = np.arange(5), -np.arange(5)
+    world.object_status[w.OBJECT_A] = 0, 1, 9, 2, 1
+    world.object_status[w.OBJECT_B] = w.NOBODY, 3, w.NOBODY, 0, 0
+    world.object_status[w.OBJECT_C] = 2, 1, 0, 0, 0
+    world.object_status[w.OBJECT_YAW, 3] = 16_384
+    world.objects[w.OBJECT_EAST_M : w.OBJECT_NORTH_M + 1, 4] = 2.5, 1.0
+    world.scores[:] = [[1, 2], [30, 40]]
+    records = np.zeros((9, RECORD_WORDS), dtype=np.int64)
+    state = np.zeros(fields.MATCH_COLUMNS, dtype=np.int32)
+    replicate_world(world, wire.state, records, state, fields.PHASE_PLAYING, 5)
+
+    assert entities.field_array(records, "kind").tolist() == [0, 0, 0, 0, *kinds_of]
+    assert entities.x_array(records[4:]).tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert entities.field_array(records, "carrier")[4:6].tolist() == [0, 4]
+    assert entities.field_array(records, "state")[4:6].tolist() == [2, 1]
+    assert entities.field_array(records, "what")[6] == 9
+    assert entities.field_array(records, "owner")[7] == 3
+    assert entities.field_array(records, "yaw")[7] == 256
+    assert entities.field_array(records, "half_east")[8] == 20
+    assert entities.field_array(records, "standing")[8] == 1
+    assert state[fields.MATCH_SCORES] == 4
+    assert state[fields.MATCH_SCORES_AT :][:4].tolist() == [1, 2, 30, 40]
+    assert state[fields.MATCH_OBJECTIVES] == 2
+    assert state[fields.MATCH_OBJECTIVES_AT :][:6].tolist() == [2, -1, 0, 1, 3, 1]

@@ -13,8 +13,8 @@ from dedicated_server.protocol.client.interpolation import (
 )
 from dedicated_server.protocol.client.state import allocate
 from dedicated_server.protocol.entities import NO_RECORD
+from tests.dedicated_server.protocol.entity_oracle import Record
 from tests.dedicated_server.protocol.naive_client import shown_record
-from tests.dedicated_server.protocol.oracle import Record
 
 near = st.builds(
     Record,
@@ -22,7 +22,7 @@ near = st.builds(
     st.integers(0, 300),
     st.integers(0, 1023),
     st.integers(0, 100),
-    st.integers(0, 63),
+    st.integers(0, 31),
 )
 anywhere = st.builds(
     Record,
@@ -30,7 +30,7 @@ anywhere = st.builds(
     st.integers(0, 131_071),
     st.integers(0, 1023),
     st.integers(0, 100),
-    st.integers(0, 63),
+    st.integers(0, 31),
 )
 snapshots = st.lists(
     st.tuples(st.integers(1, 9), st.sampled_from(["near", "far", "silent", "left"]), near, anywhere),

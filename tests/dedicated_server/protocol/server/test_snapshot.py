@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from dedicated_server.protocol import connect_token, entities, fields
 from dedicated_server.protocol.server.state import DEFAULT_BUDGET_BYTES
-from tests.dedicated_server.protocol.oracle import OracleClient, Record, Snapshot, write_message
+from tests.dedicated_server.protocol.entity_oracle import Record
+from tests.dedicated_server.protocol.oracle import OracleClient, Snapshot, write_message
 from tests.dedicated_server.protocol.rig import Table, token
 
 
@@ -258,7 +259,7 @@ def test_a_skipped_snapshot_sends_nothing_and_breaks_nothing(age: int) -> None:
 
 def test_match_state_and_hints_reach_the_clients() -> None:
     table = Table(2)
-    table.match_state[: len(fields.MATCH_FIELDS)] = 1, 65_536, 70_000, 32_000, 2, 864_000, 3, 2
+    table.match_state[: len(fields.MATCH_FIELDS)] = 1, 65_536, 70_000, 32_000, 2_048, 864_000, 3, 2
     table.match_state[fields.MATCH_SCORES_AT :][:3] = 5, 4_096, 0
     table.match_state[fields.MATCH_OBJECTIVES_AT :][:6] = 1, 1, 0, 0, -1, 1
     table.hints[:] = [0, 0b1101]
