@@ -23,6 +23,7 @@ from dedicated_server.protocol.datagrams import ENTITY_LAYOUT_BYTES
 from dedicated_server.protocol.entity_table import (
     ALL_PLAIN_BITS,
     ANGLE_BITS,
+    ENTITY_KINDS,
     KIND_BITS,
     RECORD_WORDS,
     Place,
@@ -44,6 +45,16 @@ HALF_EAST, HALF_NORTH, STANDING = (place_of(name) for name in ("half_east", "hal
 YAW_TURN: Final = YAW.mask + 1  # units of yaw in a full turn
 HALF_UNITS_PER_M: Final = field_named("half_east").scale
 _KIND_MASK: Final = (1 << KIND_BITS) - 1
+
+# Fields of players that the table has beyond those that every match fills. The mode's own rows of players of
+# the same name fill them.
+EXTRA_FIELDS: Final = tuple(
+    field.name for field in ENTITY_KINDS["player"] if field.name not in ("yaw", "health", "flags")
+)
+EXTRA_PLACES: Final = np.array([place_of(name) for name in EXTRA_FIELDS], np.int64).reshape(
+    -1, len(Place._fields)
+)
+NO_ROW: Final = -1
 
 FLAG_ALIVE: Final = 1
 FLAG_FIRING: Final = 2

@@ -8,12 +8,14 @@ that of what can be seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_OBSTACLE
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, prefetch
 from dedicated_server.protocol import sealing
@@ -33,6 +35,7 @@ from dedicated_server.replication.priority import (
     MAX_LEAVING,
     MAX_SELECTED,
     OVERHEAD_BYTES,
+    STILL_RING,
     collect_due,
     compute_priorities,
     sort_by_priority,
@@ -49,11 +52,11 @@ PREFETCH_CLIENTS: Final = 4  # clients whose lists are being fetched while one i
 
 
 class Interest(NamedTuple):
-    """The views of N clients of as many entities: a row a client."""
+    """The views of N clients of E entities, players first: a row a client."""
 
-    entity: Ints  # [N, N] who is in view, the first ``in_view`` of the row; the client itself is always first
-    ring: npt.NDArray[np.uint8]  # [N, N] of each of them
-    sent_tick: Ints  # [N, N] last tick in which a snapshot carried each of them, as priority counts it
+    entity: Ints  # [N, E] who is in view, the first ``in_view`` of the row; the client itself is always first
+    ring: npt.NDArray[np.uint8]  # [N, E] of each of them
+    sent_tick: Ints  # [N, E] last tick in which a snapshot carried each of them, as priority counts it
     in_view: Ints  # [N] how many
     renewal_tick: Ints  # [N] next tick in which the view is renewed
     selected: Ints  # [N, K] entities to send, most important first
@@ -61,40 +64,48 @@ class Interest(NamedTuple):
     selected_count: Ints  # [N] -1: no snapshot for this client in this tick
     left: Ints  # [N, L] went out of view in this tick
     left_count: Ints  # [N]
-    mate_start: Ints  # [N + 1] the team mates of client i are mates[mate_start[i] : mate_start[i + 1]]
-    mates: Ints
-    near: Ints  # [2 * N] scratch: who is around a client,
+    team: Ints  # [N] of each player
+    team_start: Ints  # [T + 1] the players of team t are members[team_start[t] : team_start[t + 1]]
+    members: Ints  # [N]
+    far_seen: Ints  # numbers of the objects that are in view at any distance
+    least_ring: npt.NDArray[np.uint8]  # [E] nearest ring in which an entity is counted, however near it is
+    near: Ints  # [2 * E + 1] scratch: who is around a client,
     near_square: Floats  # and how far, in square metres
-    mark: npt.NDArray[np.uint8]  # [N] scratch: ring of each of those + 1, 0: not around
-    keys: npt.NDArray[np.uint8]  # [N] scratch: priorities by place in the view
+    mark: npt.NDArray[np.uint8]  # [E] scratch: ring of each of those + 1, 0: not around
+    keys: npt.NDArray[np.uint8]  # [E] scratch: priorities by place in the view
     starts: Ints  # [KEYS] scratch of the counting sort
 
 
-def new_interest(teams: npt.ArrayLike, zeros: AllocateZeros = np.zeros) -> Interest:
-    """Allocate for players of these teams (int[N]): nobody is in view of anybody."""
+def new_interest(
+    teams: npt.ArrayLike, zeros: AllocateZeros = np.zeros, *, kinds: Sequence[int] = ()
+) -> Interest:
+    """Allocate for players of these teams (int[N]) and objects of these kinds: nothing is in view."""
     team = np.asarray(teams, dtype=np.int32)
-    players = len(team)
-    mates = [
-        [mate for mate in np.flatnonzero(team == team[player]) if mate != player] for player in range(players)
-    ]
-    most = min(players, MAX_SELECTED)
+    players, entities = len(team), len(team) + len(kinds)
+    most = min(entities, MAX_SELECTED)
+    kind = np.asarray(kinds, dtype=np.int64)
+    least_ring = zeros(entities, dtype=np.uint8)
+    least_ring[players:] = np.where((kind == KIND_ITEM) | (kind == KIND_OBSTACLE), STILL_RING, 0)
     return Interest(
-        entity=zeros((players, players), dtype=np.int32),
-        ring=zeros((players, players), dtype=np.uint8),
-        sent_tick=zeros((players, players), dtype=np.int32),
+        entity=zeros((players, entities), dtype=np.int32),
+        ring=zeros((players, entities), dtype=np.uint8),
+        sent_tick=zeros((players, entities), dtype=np.int32),
         in_view=zeros(players, dtype=np.int32),
         renewal_tick=np.full(players, NEVER, dtype=np.int32),
         selected=zeros((players, most), dtype=np.int32),
         selected_place=zeros((players, most), dtype=np.int32),
         selected_count=np.full(players, -1, dtype=np.int32),
-        left=zeros((players, min(players, MAX_LEAVING)), dtype=np.int32),
+        left=zeros((players, min(entities, MAX_LEAVING)), dtype=np.int32),
         left_count=zeros(players, dtype=np.int32),
-        mate_start=np.cumsum([0, *(len(row) for row in mates)], dtype=np.int32),
-        mates=np.array([mate for row in mates for mate in row], dtype=np.int32),
-        near=zeros(2 * players, dtype=np.int32),
-        near_square=zeros(2 * players),
-        mark=zeros(players, dtype=np.uint8),
-        keys=zeros(players, dtype=np.uint8),
+        team=team,
+        team_start=np.cumsum([0, *np.bincount(team)], dtype=np.int32),
+        members=np.argsort(team, kind="stable").astype(np.int32),
+        far_seen=np.flatnonzero(kind == KIND_FLAG).astype(np.int32),
+        least_ring=least_ring,
+        near=zeros(2 * entities + 1, dtype=np.int32),
+        near_square=zeros(2 * entities + 1),
+        mark=zeros(entities, dtype=np.uint8),
+        keys=zeros(entities, dtype=np.uint8),
         starts=zeros(KEYS, dtype=np.int32),
     )
 
@@ -164,8 +175,10 @@ def prefetch_view(interest: Interest, client: int, packed: int) -> None:
 @njit(cache=True, nogil=True, **INNER)
 def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick: int) -> None:
     """Renew a client's view. Clients take turns, so that renewing costs the same in every tick."""
+    team = interest.team[client]
+    mates = interest.members[interest.team_start[team] : interest.team_start[team + 1]]
     near = query_neighbours(
-        world, grid, interest.mates, interest.mate_start, interest.near, interest.near_square, client
+        world, grid, mates, interest.far_seen, interest.near, interest.near_square, client
     )
     interest.in_view[client], interest.left_count[client] = update_visible_set(
         interest.near[:near],
@@ -176,6 +189,7 @@ def _renew_view(world: World, grid: Grid, interest: Interest, client: int, tick:
         interest.in_view[client],
         interest.left[client],
         interest.mark,
+        interest.least_ring,
         tick,
     )
     interest.renewal_tick[client] = tick + LOOK_TICKS - (tick + client) % LOOK_TICKS

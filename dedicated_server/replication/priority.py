@@ -29,6 +29,9 @@ OUTER_M: Final[npt.NDArray[np.float64]] = np.array(
 PERIOD_TICKS: Final[npt.NDArray[np.int64]] = np.array([1, 1, 3, 6])  # at most one update in so many ticks
 WEIGHT: Final[npt.NDArray[np.int64]] = np.array([4, 2, 1, 1])  # priority gained per tick of waiting
 LAST_RING: Final = len(OUTER_M) - 1
+STILL_RING: Final = (
+    2  # of items and obstacles, however near: they stand still, and a change may be 50 ms late
+)
 HORIZON_M: Final = float(OUTER_M[-1])
 # An entity leaves a view only beyond 440 m: walking along the edge does not make it flicker.
 LEAVE_FACTOR: Final = 1.1

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_PROJECTILE
+from dedicated_server.cards.kinds import KIND_FLAG
 from dedicated_server.native.compilation import INNER, STAGE, int64
 from dedicated_server.protocol.datagrams import CONNECTED
 from dedicated_server.protocol.entities import (
@@ -21,11 +21,7 @@ from dedicated_server.protocol.entities import (
     FLAG_FIRING,
     FLAG_HURT,
     FLAG_OUTSIDE_ZONE,
-    pack_flag,
-    pack_item,
-    pack_obstacle,
     pack_player,
-    pack_projectile,
     store_record,
 )
 from dedicated_server.protocol.fields import (
@@ -59,8 +55,8 @@ from dedicated_server.protocol.reliable_kinds import (
 from dedicated_server.protocol.server.reliable import queue_reliable
 from dedicated_server.protocol.server.state import INPUT_APPLIED, ServerState
 from dedicated_server.protocol.server.vitals import note_vitals
+from dedicated_server.replication.entity_records import RADIANS, write_extra_fields, write_objects
 from dedicated_server.simulation.damage import zone_radius_m
-from dedicated_server.simulation.heading import TURN
 from dedicated_server.simulation.world import (
     ALIVE,
     APPLIED_INPUT,
@@ -80,12 +76,7 @@ from dedicated_server.simulation.world import (
     OBJECT_A,
     OBJECT_B,
     OBJECT_C,
-    OBJECT_EAST_M,
     OBJECT_KIND,
-    OBJECT_NORTH_M,
-    OBJECT_X_M,
-    OBJECT_Y_M,
-    OBJECT_YAW,
     TICK,
     X_M,
     Y_M,
@@ -95,7 +86,6 @@ from dedicated_server.simulation.world import (
     World,
 )
 
-RADIANS: Final = 2.0 * math.pi / TURN
 HURT_TICKS: Final = 12  # how long the flag shows: a fifth of a second, longer than any ring's period
 EVERYBODY: Final = -1
 
@@ -148,37 +138,18 @@ def replicate_world(
             flags,
         )
         store_record(records[player], record)
+        write_extra_fields(world, wire.own_rows, player, records[player])
         wire.per_slot[INPUT_APPLIED, player] = status[APPLIED_INPUT, player]
+    write_objects(world, records)
     match_state[MATCH_PHASE] = phase
     match_state[MATCH_ZONE_X] = quantise_position(world.rules[ZONE_X_M])
     match_state[MATCH_ZONE_Y] = quantise_position(world.rules[ZONE_Y_M])
     match_state[MATCH_ZONE_RADIUS] = round(radius * POSITION_UNITS_PER_M)
     match_state[MATCH_ALIVE] = alive
     match_state[MATCH_COUNTDOWN] = countdown_ticks
-    _pack_objects(world, records[status.shape[1] :])
     _note_scores(world, match_state)
     _note_flags(world, match_state)
     _queue_combat_events(world, wire, alive)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _pack_objects(world: World, records: npt.NDArray[np.int64]) -> None:
-    """The records of the objects, one a column of ``world.objects``. Interest asks who is shown."""
-    objects, status = world.objects, world.object_status
-    for column in range(len(records)):
-        x_m, y_m, kind = objects[OBJECT_X_M, column], objects[OBJECT_Y_M, column], status[OBJECT_KIND, column]
-        a, b = status[OBJECT_A, column], status[OBJECT_B, column]
-        if kind == KIND_FLAG:
-            record = pack_flag(x_m, y_m, a, b, status[OBJECT_C, column])
-        elif kind == KIND_ITEM:
-            record = pack_item(x_m, y_m, a, b)
-        elif kind == KIND_PROJECTILE:
-            record = pack_projectile(x_m, y_m, status[OBJECT_YAW, column] * RADIANS, a, b)
-        else:
-            record = pack_obstacle(
-                x_m, y_m, objects[OBJECT_EAST_M, column], objects[OBJECT_NORTH_M, column], a != 0
-            )
-        store_record(records[column], record)
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -1,6 +1,6 @@
 """Visibility: the entities within a client's horizon, found through the grid, with hysteresis at its edge.
 
-Team mates are always visible.
+Team mates and flags are visible at any distance. An object that is not shown is in nobody's view.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba import njit
 from dedicated_server.native.compilation import INLINE
 from dedicated_server.replication.priority import HORIZON_M, LAST_RING, LEAVE_FACTOR, NEWCOMER_TICKS, OUTER_M
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
-from dedicated_server.simulation.world import PRESENT, X_M, Y_M, World
+from dedicated_server.simulation.world import OBJECT_SHOWN, PRESENT, X_M, Y_M, World
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -28,14 +28,15 @@ EDGE: Final = LAST_RING + 1  # beyond the horizon, but not out of reach: stays i
 
 @njit(cache=True, nogil=True, **INLINE)
 def query_neighbours(
-    world: World, grid: Grid, mates: Ints, mate_start: Ints, near: Ints, near_square: Floats, client: int
+    world: World, grid: Grid, mates: Ints, far_seen: Ints, near: Ints, near_square: Floats, client: int
 ) -> int:
     """List the entities around a client in ``near``, their distances in ``near_square`` (m²).
 
     Return how many.
 
     First the client itself; then every entity within REACH_M, the client again if it is shown; then its team
-    mates, as if at the horizon. ``mates``, ``mate_start``: as of `interest.Interest`.
+    mates and what is seen from afar, as if at the horizon. ``mates``: the players of its team, itself among
+    them. ``far_seen``: as of `interest.Interest`.
     """
     x_m, y_m = world.body[X_M, client], world.body[Y_M, client]
     entities, east_m, north_m = grid.entity, grid.x_m, grid.y_m
@@ -53,10 +54,13 @@ def query_neighbours(
                 square,
             )  # overwritten by the next unless in reach
             count += square <= LEAVE_SQUARE
-    for place in range(mate_start[client], mate_start[client + 1]):
-        mate = mates[place]
+    for mate in mates:
         near[count], near_square[count] = mate, HORIZON_SQUARE
-        count += world.status[PRESENT, mate]
+        count += mate != client and world.status[PRESENT, mate] != 0
+    players = world.body.shape[1]
+    for number in far_seen:
+        near[count], near_square[count] = players + number, HORIZON_SQUARE
+        count += world.object_status[OBJECT_SHOWN, number] != 0
     return count
 
 
@@ -70,6 +74,7 @@ def update_visible_set(
     count: int,
     left: Ints,
     mark: npt.NDArray[np.uint8],
+    least_ring: npt.NDArray[np.uint8],
     tick: int,
 ) -> tuple[int, int]:
     """Update one client's view to the entities that are near.
@@ -78,14 +83,14 @@ def update_visible_set(
 
     The view is ``entity``, ``ring`` and ``sent_tick``, of which the first ``count`` places are in use.
     Entities that stay keep their order. When ``left`` is full the others stay in view until the next renewal.
-    ``mark`` (uint8[N]) is all zeros before and after.
+    ``mark`` (uint8[E]) is all zeros before and after. ``least_ring``: as of `interest.Interest`.
     """
     for place in range(len(near) - 1, -1, -1):  # backwards: a mate that is near counts as near
         square = near_square[place]
         inner = 0
         for edge in OUTER_SQUARE:
             inner += square > edge
-        mark[near[place]] = inner + 1
+        mark[near[place]] = max(inner, least_ring[near[place]]) + 1
     kept = gone = 0
     for place in range(count):
         other = entity[place]

@@ -118,6 +118,8 @@ class Engine:
             port=port or transport.port,
             secret=secret,
             zeros=zeros,
+            objects=config.card.objects_count,
+            own_rows=config.card.rows.players,
         )
         self.match = Match(
             config,

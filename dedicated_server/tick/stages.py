@@ -45,7 +45,7 @@ from dedicated_server.replication.interest import (
 )
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation.grid import Grid, new_grid
-from dedicated_server.simulation.world import POSITION_HISTORY_TICKS, RULES, World, new_world
+from dedicated_server.simulation.world import OBJECT_KIND, POSITION_HISTORY_TICKS, RULES, World, new_world
 from dedicated_server.transport.base import Inbox, new_inbox
 
 # A larger match does not fit the second-level cache: its prefetches would push each other out.
@@ -54,7 +54,7 @@ RECENT_TICKS: Final = 6  # clients acknowledge one of the last few snapshots
 
 
 class TickArrays(NamedTuple):
-    """All arrays of one match and its clients; N players."""
+    """All arrays of one match and its clients; N players, E entities with the objects."""
 
     inbox: Inbox
     wire: ServerState
@@ -62,7 +62,7 @@ class TickArrays(NamedTuple):
     grid: Grid
     interest: Interest
     hints: CombatHints
-    records: npt.NDArray[np.int64]  # [N, RECORD_WORDS] the wire's form of each entity
+    records: npt.NDArray[np.int64]  # [E, RECORD_WORDS] the wire's form of each entity
     match_state: npt.NDArray[np.int32]  # [MATCH_COLUMNS] and of the match
     sent_bytes: npt.NDArray[np.int64]  # [N] to each client so far, headers included
     joined: npt.NDArray[np.bool_]  # [N] has been connected
@@ -84,9 +84,9 @@ def gather_arrays(
         wire=wire,
         world=world,
         grid=grid,
-        interest=new_interest(teams, zeros),
+        interest=new_interest(teams, zeros, kinds=world.object_status[OBJECT_KIND].tolist()),
         hints=new_combat_hints(players, zeros),
-        records=zeros((players, RECORD_WORDS), dtype=np.int64),
+        records=zeros((wire.history.shape[1], RECORD_WORDS), dtype=np.int64),
         match_state=zeros(MATCH_COLUMNS, dtype=np.int32),
         sent_bytes=zeros(players, dtype=np.int64),
         joined=zeros(players, dtype=np.bool_),
@@ -175,7 +175,7 @@ def prefetch_tick(state: int, tick: int) -> None:
         arrays.interest,
         arrays.hints,
     )
-    players = wire.status.shape[0]
+    players, entities = wire.views.shape[1], wire.views.shape[2]
     if players > MAX_PREFETCH_PLAYERS:
         return
     _prefetch_shared(wire, tick)
@@ -198,8 +198,8 @@ def prefetch_tick(state: int, tick: int) -> None:
     for client in range(players):
         packed = max(wire.per_slot[PACKED_COUNT, client], 1)
         prefetch_view(interest, client, packed)
-        prefetch(wire.views[0, client].ctypes.data, 4 * players)
-        prefetch(wire.views[1, client].ctypes.data, 4 * players)
+        prefetch(wire.views[0, client].ctypes.data, 4 * entities)
+        prefetch(wire.views[1, client].ctypes.data, 4 * entities)
         prefetch_plain(wire, client, packed)
         _prefetch_for_datagram(wire, client)
         for age in range(RECENT_TICKS):
@@ -222,8 +222,7 @@ def _prefetch_for_datagram(wire: ServerState, client: int) -> None:
 @njit(cache=True, nogil=True, **INNER)
 def _prefetch_shared(wire: ServerState, tick: int) -> None:
     """Prefetch what the snapshots of all clients are made from."""
-    players = wire.status.shape[0]
     for age in range(RECENT_TICKS):
-        prefetch(wire.history[(tick - age) % HISTORY_TICKS].ctypes.data, 8 * RECORD_WORDS * players)
-        prefetch(wire.codes[age].ctypes.data, 16 * players)
-    prefetch(wire.status.ctypes.data, players)
+        prefetch_array(wire.history[(tick - age) % HISTORY_TICKS])
+        prefetch_array(wire.codes[age])
+    prefetch_array(wire.status)

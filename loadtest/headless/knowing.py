@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from dedicated_server.cards import KIND_FLAG, KIND_ITEM, KIND_PROJECTILE, ModeCard
+from dedicated_server.cards import KIND_FLAG, ModeCard
 from dedicated_server.native import plain
 from dedicated_server.native.compilation import STAGE, Longs, njit
 from dedicated_server.protocol.client import state as client_state
@@ -20,11 +20,7 @@ from dedicated_server.protocol.client.knowledge import ModeView, find_flags, new
 from dedicated_server.protocol.entities import (
     FLAG_ALIVE,
     FLAG_CONNECTED,
-    pack_flag,
-    pack_item,
-    pack_obstacle,
     pack_player,
-    pack_projectile,
     store_record,
 )
 from dedicated_server.protocol.entity_table import RECORD_WORDS
@@ -37,6 +33,7 @@ from dedicated_server.protocol.fields import (
     quantise_position,
 )
 from dedicated_server.protocol.movement import box_array
+from dedicated_server.replication.entity_records import object_record
 from dedicated_server.replication.priority import HORIZON_M
 from dedicated_server.simulation.damage import zone_radius_m
 from dedicated_server.simulation.heading import TURN
@@ -46,13 +43,10 @@ from dedicated_server.simulation.world import (
     OBJECT_A,
     OBJECT_B,
     OBJECT_C,
-    OBJECT_EAST_M,
     OBJECT_KIND,
-    OBJECT_NORTH_M,
     OBJECT_SHOWN,
     OBJECT_X_M,
     OBJECT_Y_M,
-    OBJECT_YAW,
     SHOWN,
     TEAM,
     TICK,
@@ -101,25 +95,7 @@ def pack_entities(world: World, records: Longs) -> None:
         )
         store_record(records[player], record)
     for number in range(world.objects.shape[1]):
-        _pack_object(world, number, records[players + number])
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def _pack_object(world: World, number: int, row: Longs) -> None:
-    """Pack the record of an object into ``row``, by its kind."""
-    objects, status = world.objects, world.object_status
-    x_m, y_m = objects[OBJECT_X_M, number], objects[OBJECT_Y_M, number]
-    a, b, c = status[OBJECT_A, number], status[OBJECT_B, number], status[OBJECT_C, number]
-    kind = status[OBJECT_KIND, number]
-    if kind == KIND_FLAG:
-        store_record(row, pack_flag(x_m, y_m, a, b, c))
-    elif kind == KIND_ITEM:
-        store_record(row, pack_item(x_m, y_m, a, b))
-    elif kind == KIND_PROJECTILE:
-        store_record(row, pack_projectile(x_m, y_m, status[OBJECT_YAW, number] * RADIANS, a, b))
-    else:
-        half_m = objects[OBJECT_EAST_M, number], objects[OBJECT_NORTH_M, number]
-        store_record(row, pack_obstacle(x_m, y_m, half_m[0], half_m[1], a != 0))
+        store_record(records[players + number], object_record(world, number))
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -68,10 +68,10 @@ def common_age(baselines: Ints, selected: Ints, count: int, tick: int) -> int:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def gap_bits_for(players: int, count: int, bits_left: int) -> int:
+def gap_bits_for(entities: int, count: int, bits_left: int) -> int:
     """The Rice code's parameter: half the mean gap, rounded down to a power of two."""
     expected = max(min(count, bits_left // TYPICAL_BITS), 1)
-    return max(bit_length(players // expected) - 1, 0)
+    return max(bit_length(entities // expected) - 1, 0)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -90,7 +90,7 @@ def select_what_fits(
     Return how many fitted.
 
     Those whose baseline is not the head's go into the set ``odd`` too. The cost of all gaps beyond their
-    fixed part is bounded by the number of players, whichever entities are in the set. Subtracting that bound
+    fixed part is bounded by the number of entities, whichever entities are in the set. Subtracting that bound
     beforehand makes the cost of every record its own, and wastes 1 % of a full datagram.
     """
     members, odd = state.sets[MEMBERS], state.sets[ODD]
@@ -98,7 +98,7 @@ def select_what_fits(
     odd[:] = np.uint64(0)
     baselines = state.views[BASELINE, client]
     codes = state.codes
-    bits_left -= state.status.shape[0] >> gap_bits
+    bits_left -= state.history.shape[1] >> gap_bits
     encodings = 0
     fitting = 0
     for place in range(min(selected_count, MAX_RECORDS)):

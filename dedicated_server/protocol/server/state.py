@@ -18,6 +18,7 @@ from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
 from dedicated_server.protocol.delta import CODE_WORDS, LONGEST_CODE_BITS
+from dedicated_server.protocol.entities import EXTRA_FIELDS, NO_ROW
 from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import CLIENT_MESSAGE_FIELDS, HISTORY_TICKS, MAX_VITALS, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
@@ -135,8 +136,8 @@ IDENTITY = np.dtype(
 
 
 class ServerState(NamedTuple):
-    """Every array of the server's wire; N clients and entities, T > 4 N addresses, M = N + 256 rows out,
-    G = N / 64 words a set of entities."""
+    """Every array of the server's wire; N clients, E entities (players, then objects), T > 4 N addresses,
+    M = N + 256 rows out, G = E / 64 words a set of entities."""
 
     slots: npt.NDArray[Any]  # SLOT[N]
     identity: npt.NDArray[Any]  # IDENTITY[1]
@@ -146,7 +147,7 @@ class ServerState(NamedTuple):
     addresses: npt.NDArray[np.int64]  # [2, T]: keys, slots; key 0: empty
     views: npt.NDArray[
         np.int32
-    ]  # [2, N, N]: baseline tick of (client, entity); acks up to the floor do not count
+    ]  # [2, N, E]: baseline tick of (client, entity); acks up to the floor do not count
     sent_ticks: npt.NDArray[
         np.int32
     ]  # [N, HISTORY_TICKS]: tick of the snapshot kept there, 0: none or acknowledged
@@ -162,9 +163,10 @@ class ServerState(NamedTuple):
         np.int32
     ]  # [T + 1] the players of team t are team_members[team_start[t] : …[t + 1]]
     team_members: npt.NDArray[np.int32]  # [N]
-    leaving: npt.NDArray[np.uint16]  # [N, N]: entities whose leave is not acknowledged
-    history: npt.NDArray[np.int64]  # [HISTORY_TICKS, N, RECORD_WORDS]: records of all entities by tick
-    # [HISTORY_TICKS, N, CODE_WORDS + 1] by age: encoded bits; tick << 8 | length
+    own_rows: npt.NDArray[np.int32]  # [fields of EXTRA_PLACES] the mode's own row of players with its values
+    leaving: npt.NDArray[np.uint16]  # [N, E]: entities whose leave is not acknowledged
+    history: npt.NDArray[np.int64]  # [HISTORY_TICKS, E, RECORD_WORDS]: records of all entities by tick
+    # [HISTORY_TICKS, E, CODE_WORDS + 1] by age: encoded bits; tick << 8 | length
     codes: npt.NDArray[np.uint64]
     plain: npt.NDArray[np.uint64]  # [N, PLAIN_WORDS]: snapshots before sealing
     scratch: npt.NDArray[np.uint64]  # [PLAIN_WORDS]: one opened datagram
@@ -193,6 +195,8 @@ def allocate(
     teams: Sequence[int],
     shows: tuple[int, int],
     zeros: AllocateZeros = np.zeros,
+    objects: int = 0,
+    own_rows: Sequence[str] = (),
 ) -> ServerState:
     """Allocate the state of a match; arguments as of `wire.ServerWire`, ``zeros`` allocates arrays."""
     n = len(player_ids)
@@ -224,7 +228,8 @@ def allocate(
     per_slot[PACKED_COUNT] = -1
     table = 1 << (4 * n - 1).bit_length()
     rows = n + datagrams.HANDSHAKES_PER_BATCH
-    groups = (n + 63) // 64
+    e = n + objects
+    groups = (e + 63) // 64
     return ServerState(
         slots=slots,
         identity=identity,
@@ -232,7 +237,7 @@ def allocate(
         per_slot=per_slot,
         inputs=zeros((n, INPUT_RING, INPUT_COLUMNS), np.int32),
         addresses=zeros((2, table), np.int64),
-        views=zeros((2, n, n), np.int32),
+        views=zeros((2, n, e), np.int32),
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
         sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),
         roster=roster,
@@ -240,9 +245,10 @@ def allocate(
         shown=zeros(MAX_VITALS, np.int32),
         team_start=team_start,
         team_members=team_members,
-        leaving=zeros((n, n), np.uint16),
-        history=zeros((HISTORY_TICKS, n, RECORD_WORDS), np.int64),
-        codes=zeros((HISTORY_TICKS, n, CODE_WORDS + 1), np.uint64),
+        own_rows=extra_rows(own_rows),
+        leaving=zeros((n, e), np.uint16),
+        history=zeros((HISTORY_TICKS, e, RECORD_WORDS), np.int64),
+        codes=zeros((HISTORY_TICKS, e, CODE_WORDS + 1), np.uint64),
         plain=zeros((n, PLAIN_WORDS), np.uint64),
         scratch=zeros(PLAIN_WORDS, np.uint64),
         heads=zeros(len(CLIENT_MESSAGE_FIELDS), np.int64),
@@ -256,6 +262,12 @@ def allocate(
         drops=zeros(len(datagrams.DROP_REASONS), np.int64),
         counters=zeros(len(datagrams.COUNTERS), np.int64),
     )
+
+
+def extra_rows(own_rows: Sequence[str]) -> npt.NDArray[np.int32]:
+    """The mode's own row of each of `entities.EXTRA_FIELDS`, by its name; NO_ROW where it has none."""
+    rows = [own_rows.index(name) if name in own_rows else NO_ROW for name in EXTRA_FIELDS]
+    return np.array(rows, np.int32)
 
 
 def _bytes(data: bytes) -> npt.NDArray[np.uint8]:

@@ -50,8 +50,9 @@ What a tick writes:
 
 What ``encode_batch`` takes:
 
-- ``world`` int64[N, RECORD_WORDS]: the record of every entity, such as `entities.pack_player(x_m, y_m,
-  yaw_radians, health, flags)` makes (compiled, inlined), in metres −1,024…1,024.
+- ``world`` int64[E, RECORD_WORDS]: the record of every entity, players first, such as
+  `entities.pack_player(x_m, y_m, yaw_radians, health, flags)` makes (compiled, inlined), in metres
+  −1,024…1,024.
 - ``selected`` int32[N, K], ``selected_count`` int32[N]: for each client, entities to send in this tick,
   most important first, no repeats; K is any number up to N. A count of −1 sends this client no snapshot in
   this tick (lower rate); 0 sends the header alone. An entity that is in view but not listed stays in the
@@ -138,6 +139,8 @@ class ServerWire:
         secret: SECRET_BYTES bytes of this server alone, fit for keys: cookie key and salt prefix.
         time_out_s: silence after which a client is timed out.
         zeros: allocates arrays.
+        objects: entities beside the players.
+        own_rows: names of the mode's own rows of players; they fill a player's fields of such names.
 
     Raises ValueError for a number of players that the wire cannot express.
     """
@@ -157,9 +160,14 @@ class ServerWire:
         shows_connection: int = SHOWN_TO_EVERYBODY,
         time_out_s: float = datagrams.TIME_OUT_S,
         zeros: AllocateZeros = np.zeros,
+        objects: int = 0,
+        own_rows: Sequence[str] = (),
     ) -> None:
-        if not 1 <= len(player_ids) <= MAX_ENTITIES:
-            raise ValueError(f"a match has 1 to {MAX_ENTITIES} players, not {len(player_ids)}")
+        if not 1 <= len(player_ids) <= MAX_ENTITIES - objects:
+            most = MAX_ENTITIES - objects
+            raise ValueError(
+                f"a match has 1 to {most} players beside {objects} objects, not {len(player_ids)}"
+            )
         self.state = state = allocate(
             fleet_key,
             match_id,
@@ -171,6 +179,8 @@ class ServerWire:
             range(len(player_ids)) if teams is None else teams,
             (shows_health, shows_connection),
             zeros,
+            objects,
+            own_rows,
         )
         for entity, name in enumerate(names):
             self._write_name(entity, name)

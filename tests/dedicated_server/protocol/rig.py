@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import MATCH_COLUMNS
 from dedicated_server.protocol.server.wire import ServerWire
-from tests.dedicated_server.protocol.oracle import Record
+from tests.dedicated_server.protocol.entity_oracle import Record, rows
 
 FLEET_KEY = bytes(range(32))
 SECRET = bytes(range(100, 148))
@@ -59,6 +59,7 @@ class Table:
         players: int,
         cipher: int = connect_token.CIPHER_AEGIS_128L,
         join: bool = True,
+        objects: Sequence[int] = (),
         **of_wire: Any,
     ) -> None:
         self.players = players
@@ -69,14 +70,17 @@ class Table:
             host=HOST,
             port=PORT,
             secret=SECRET,
+            objects=len(objects),
             **of_wire,
         )
         self.tick = 0
         self.now_s = NOW_S
-        self.world = np.zeros((players, RECORD_WORDS), np.int64)
+        self.entities = players + len(objects)
+        self.world = np.zeros((self.entities, RECORD_WORDS), np.int64)
+        self.world[players:, 0] = objects  # their kinds, all else 0
         self.match_state = np.zeros(MATCH_COLUMNS, np.int32)
         self.hints = np.zeros(players, np.int32)
-        self.clients = ClientSessions(players, players, names=True)
+        self.clients = ClientSessions(players, self.entities, names=True)
         self.heard: list[tuple[int, bytes]] = []  # what clients have sent since the last tick
         self.out = np.zeros(ROOM, np.uint8)
         if join:
@@ -104,17 +108,17 @@ class Table:
         self.heard = []
         wire = self.wire
         wire.open_batch(batch, lengths, senders, count, self.now_s, self.tick)
-        everything = [list(range(self.players))] * self.players
-        lists, counts = _rows(everything if selected is None else selected, self.players)
-        left_lists, left_counts = _rows([[]] * self.players if left is None else left, self.players)
+        everything = [list(range(self.entities))] * self.players
+        lists, counts = _rows(everything if selected is None else selected, self.players, self.entities)
+        nobody: list[list[int]] = [[]] * self.players
+        left_lists, left_counts = _rows(nobody if left is None else left, self.players, self.entities)
         wire.input_applied[:] = wire.input_newest
         wire.encode_batch(
             self.tick, self.world, lists, counts, left_lists, left_counts, self.match_state, self.hints
         )
         wire.seal_batch(self.now_s)
-        rows = int(wire.out_count[0])
         sent = []
-        for row in range(rows):
+        for row in range(int(wire.out_count[0])):
             port = int.from_bytes(wire.out_addr[row, 2:4].tobytes(), "big")
             sent.append((port - 40_000, wire.out_buf[row, : wire.out_len[row]].tobytes()))
         return sent
@@ -154,7 +158,9 @@ class Table:
         assert self.wire.status.tolist() == [1] * self.players
 
     def shuffle(self, random: np.random.Generator) -> None:
-        """Move everybody a little, some a lot; a few stand still."""
+        """Move everything a little, some a lot; a few stand still."""
+        for entity in range(self.players, self.entities):
+            self._shuffle_object(entity, random)
         for entity in range(self.players):
             old = Record.unpacked(self.world[entity])
             reach = int(random.choice([0, 8, 40, 2000]))
@@ -167,9 +173,22 @@ class Table:
                 int(random.integers(0, 32)) if random.random() < 0.1 else old.flags,
             ).packed
 
+    def _shuffle_object(self, entity: int, random: np.random.Generator) -> None:
+        old = Record.unpacked(self.world[entity])
+        reach = int(random.choice([0, 0, 8, 2000]))
+        x, y = np.clip(np.array([old.x, old.y]) + random.integers(-reach, reach + 1, 2), 0, 131_071)
+        values = [
+            int(random.integers(0, 1 << row.bits)) if random.random() < 0.2 else value
+            for row, value in zip(rows(old.kind), old.values, strict=True)
+        ]
+        words = Record.of(old.kind, int(x), int(y), values).packed
+        self.world[entity, : len(words)] = words
 
-def _rows(lists: list[list[int]], players: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    rows = np.zeros((players, max(players, 1)), np.int32)
+
+def _rows(
+    lists: list[list[int]], players: int, entities: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    rows = np.zeros((players, max(entities, 1)), np.int32)
     for row, entries in enumerate(lists):
         rows[row, : len(entries)] = entries
     return rows, np.array([len(entries) for entries in lists], np.int32)

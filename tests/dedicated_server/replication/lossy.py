@@ -101,9 +101,10 @@ class LossyTable:
             secret=bytes(SECRET_BYTES),
         )
         self.policy = policy
-        self.clients = ClientSessions(players, players)
+        entities = players + match.card.objects_count
+        self.clients = ClientSessions(players, entities)
         self.state, self.sessions = self.clients.state, self.clients.sessions
-        self.view = new_view(players, players, movement_of(self.engine.config.card))
+        self.view = new_view(players, entities, movement_of(self.engine.config.card))
         self.now_s = START_S
         weather = weather or Weather()
         up, down, self.seed = np.random.SeedSequence(seed).spawn(3)

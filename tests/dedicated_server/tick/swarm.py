@@ -63,7 +63,7 @@ class Swarm:
         count = len(engine.match.roster)
         self.engine = engine
         self.policy = policy
-        self.clients = ClientSessions(count, count)
+        self.clients = ClientSessions(count, count + engine.config.card.objects_count)
         self.sessions = self.clients.sessions
         self.state = self.clients.state
         self.sockets: dict[int, socket.socket] = {}

@@ -96,6 +96,23 @@ def test_whatever_is_lost_the_compiled_clients_see_the_world(seed: int, loss: fl
     assert (table.clients.state.seen == table.world).all()
 
 
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3]), st.lists(st.integers(1, 4), max_size=80))
+def test_objects_of_every_kind_are_seen_as_players_are(seed: int, loss: float, objects: list[int]) -> None:
+    random = np.random.default_rng(seed)
+    table = Table(3, objects=objects)
+    table.connect()
+    state = table.clients.state
+    for _ in range(30):
+        table.shuffle(random)
+        table.step(lost=lambda: bool(random.random() < loss))
+        current = state.seen_tick == table.tick
+        assert (state.seen[current] == np.broadcast_to(table.world, state.seen.shape)[current]).all()
+    assert sum(table.clients.drops_by_reason().values()) == 0
+    table.step(left=[[table.entities - 1]] * 3, selected=[[0]] * 3)
+    assert (state.seen_tick[:, table.entities - 1] == 0).all()
+
+
 @pytest.mark.parametrize(("players", "share"), [(70, 1.0), (150, 0.95), (200, 0.4), (200, 0.02)])
 def test_a_crowd_whose_clients_share_their_bits_is_decoded_to_the_world(players: int, share: float) -> None:
     random = np.random.default_rng(players)
