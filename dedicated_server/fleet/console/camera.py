@@ -104,10 +104,15 @@ def has_narrow_view(frame: dict[str, Any]) -> bool:
 
 
 def in_play(frame: dict[str, Any]) -> list[dict[str, Any]]:
-    """The players who are alive, in a slot that somebody has."""
-    return [one for one in frame["players"] if one["alive"] and is_taken(one)]
+    """The players who are alive and there."""
+    return [one for one in frame["players"] if one["alive"] and is_there(one)]
 
 
 def is_taken(player: dict[str, Any]) -> bool:
-    """Whether somebody has the slot."""
-    return bool(player.get("present", True)) and player["player_id"] != "0"
+    """Whether somebody has the slot; who has left is still told of, until it is another's."""
+    return str(player["player_id"]) != "0"
+
+
+def is_there(player: dict[str, Any]) -> bool:
+    """Whether somebody has the slot, and has a body or will have one again."""
+    return is_taken(player) and bool(player.get("present", True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dedicated_server.fleet.console.camera import is_taken
+from dedicated_server.fleet.console.camera import is_there
 from dedicated_server.fleet.console.teams import team_tag
 from dedicated_server.fleet.console.text import shown
 
@@ -34,7 +34,7 @@ class Following:
 
     def step(self, frame: dict[str, Any], by: int) -> None:
         """Follow the next player, or the one before (``by`` −1), of those who play."""
-        taken = [one for one in frame["players"] if is_taken(one)]
+        taken = [one for one in frame["players"] if is_there(one)]
         if not taken:
             return
         entities = [one["entity"] for one in taken]
@@ -47,7 +47,7 @@ class Following:
             return None
         players: list[dict[str, Any]] = frame["players"]
         found = next((one for one in players if one["entity"] == self.entity), None)
-        if found is None or not is_taken(found) or str(found["player_id"]) != self._player_id:
+        if found is None or not is_there(found) or str(found["player_id"]) != self._player_id:
             self.entity, self.farewell = None, f"{self._name} has left: nobody is followed now."
             return None
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dedicated_server.fleet.console.camera import SIDE, Camera, in_play, is_taken
+from dedicated_server.fleet.console.camera import SIDE, Camera, in_play, is_there
 from dedicated_server.fleet.console.following import Following
 from dedicated_server.fleet.console.ground import draw_ground, draw_scale
 from dedicated_server.fleet.console.map_objects import draw_object, draw_objects_on_ground, homes_of
@@ -60,7 +60,7 @@ class MatchMap:
         else:
             self.camera.look(frame, followed)
         self._homes.update(homes_of(frame))
-        taken = [player for player in frame["players"] if is_taken(player)]
+        taken = [player for player in frame["players"] if is_there(player)]
         seen = [player for player in taken if player["alive"] and self.camera.sees(player)]
         few = "".join(
             style for most, style in ((MAX_NAMES, " ld-names"), (MAX_LARGE, " ld-large")) if len(seen) <= most

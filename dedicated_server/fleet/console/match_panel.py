@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nicegui import events, ui
 
-from dedicated_server.fleet.console.camera import has_narrow_view, is_taken
+from dedicated_server.fleet.console.camera import has_narrow_view, is_there
 from dedicated_server.fleet.console.following import name_of
 from dedicated_server.fleet.console.layout import card, empty
 from dedicated_server.fleet.console.live_markup import LiveMarkup
@@ -123,7 +123,7 @@ class MatchPanel:
         each_alone = bool(frame.get("each_alone", False))
         options = {NOBODY: "Nobody"}
         for one in sorted(frame["players"], key=lambda one: (one["team"], one["entity"])):
-            if is_taken(one):
+            if is_there(one):
                 letters = "" if each_alone else f"{team_letters(one['team'])} · "
                 options[one["entity"]] = escaped(f"{letters}{name_of(one)}")
         if options != self._options:
@@ -133,7 +133,7 @@ class MatchPanel:
 
     def _player(self, entity: int) -> dict[str, Any] | None:
         players = [] if self._frame is None else self._frame["players"]
-        return next((one for one in players if one["entity"] == entity and is_taken(one)), None)
+        return next((one for one in players if one["entity"] == entity and is_there(one)), None)
 
     def _follow_chosen(self, event: events.ValueChangeEventArguments) -> None:
         entity = NOBODY if event.value is None else int(event.value)

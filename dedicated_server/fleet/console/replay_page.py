@@ -118,7 +118,7 @@ class ReplayPage:
 
     def _draw_header(self, title: str) -> None:
         ui.add_css(STYLE)
-        mode = ui.dark_mode()  # follows the visitor's system; nothing is stored
+        mode = ui.dark_mode(None)  # follows the visitor's system; nothing is stored
         with ui.header().classes("ld-header"), ui.element("div").classes("ld-bar"):
             with ui.element("div").classes("ld-brand"):
                 ui.element("span").classes("ld-logo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from dedicated_server.fleet.console.camera import is_taken
+from dedicated_server.fleet.console.camera import is_taken, is_there
 from dedicated_server.fleet.console.following import name_of
 from dedicated_server.fleet.console.map_objects import flag_line
 from dedicated_server.fleet.console.teams import team_mark, team_tag
@@ -26,7 +26,8 @@ def draw_score(frame: dict[str, Any]) -> str:
         members = [one for one in players if one["team"] == team]
         cells = [_score(one, team) for one in scores]
         cells.append(f"<td>{sum(one['kills'] for one in members)}</td>")
-        cells.append(f"<td>{sum(one['alive'] for one in members)} of {len(members)}</td>")
+        alive = sum(one["alive"] and is_there(one) for one in members)
+        cells.append(f"<td>{alive} of {len(members)}</td>")
         own = [flag_line(flag, frame) for flag in flags if flag["team"] == team]
         where = f'<span class="ld-flag-where">flag {", ".join(own)}</span>' if own else ""
         won = _won(members)
@@ -92,7 +93,7 @@ def draw_news(
 def draw_under(frame: dict[str, Any]) -> str:
     """Return the line below the map: who is alive, the zone, the time."""
     players = [one for one in frame["players"] if is_taken(one)]
-    alive = sum(one["alive"] for one in players)
+    alive = sum(one["alive"] and is_there(one) for one in players)
     parts = [f"<span><b>{alive}</b> of {len(players)} alive</span>"]
     if frame.get("has_zone", True):
         parts.append(f"<span>zone <b>{frame['zone']['r']:.0f} m</b></span>")
@@ -139,6 +140,8 @@ def _pick(player: dict[str, Any], each_alone: bool) -> str:
 
 
 def _life(player: dict[str, Any]) -> str:
+    if not is_there(player):
+        return '<span class="ld-gone">left</span>'
     if not player["alive"]:
         return '<span class="ld-gone">dead</span>'
     if not player["connected"]:

@@ -52,7 +52,7 @@ def test_every_moment_is_the_same_however_one_comes_to_it(watched: Path) -> None
         assert world_hash(match) == seen[tick]
     match.go_to(match.timeline.last_tick)
     kills = match._playback.match.world.status[w.KILLS].sum()
-    assert kills == replay(watched).kills == sum(int(one["kind"]) == 2 for one in match.timeline.happened)
+    assert 0 < kills == replay(watched).kills == sum(int(one["kind"]) == 2 for one in match.timeline.happened)
 
 
 def test_a_frame_has_the_names_and_what_happened_of_its_moment(watched: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_frame_has_the_names_and_what_happened_of_its_moment(watched: Path) ->
     match.go_to(match.timeline.last_tick)
     frame = match.frame()
     assert frame["phase"] == "over"
-    assert sorted(one["placement"] for one in frame["players"]) == [1, 2, 3, 4]
+    assert sorted(one["placement"] for one in frame["players"]) == [1, 2, 3, 4, 5, 6]
     assert [one["placement"] for one in frame["players"]] == list(match.timeline.placements)
     assert draw_marks(match).count("M") == sum(one["kind"] == "kill" for one in frame["news"])
     match.go_to(0)
@@ -153,7 +153,7 @@ def test_a_match_that_goes_another_way_now_is_said_to(watched: Path, tmp_path: P
 
     match = read_whole(rewrite(watched, changed_match(other_seed), tmp_path / "other.ldr"))
     assert match.timeline.remark.startswith("from 0:01 on this is not what was played")
-    assert match.timeline.last_tick > 600
+    assert match.timeline.last_tick > 500
 
 
 def test_a_mode_that_is_not_there_is_one_line(watched: Path, tmp_path: Path) -> None:

@@ -136,6 +136,17 @@ def test_following_ends_when_the_slot_is_empty_or_anothers(change: dict[str, Any
     assert "Linus has left" in drawing.following.describe(frame)
 
 
+def test_who_has_left_is_told_of_until_their_slot_is_anothers() -> None:
+    frame = frames.capture_the_flag()
+    for one in frame["players"]:
+        one.update(present=False, alive=False, placement=1 + one["team"])
+    frame["phase"] = "over"
+    assert "A</b> has won" in scoreboard.result_line(frame)
+    assert scoreboard.draw_players(frame).count(">left<") == 16
+    assert "0 of 8" in scoreboard.draw_score(frame)
+    assert "ld-map-player" not in MatchMap().draw(frame)
+
+
 def test_the_followed_player_is_told_of_with_their_kills_their_death_and_what_they_carry() -> None:
     drawing, frame = MatchMap(), frames.capture_the_flag()
     drawing.following.choose(frame["players"][5])
