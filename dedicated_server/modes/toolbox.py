@@ -21,6 +21,7 @@ from dedicated_server.simulation.damage import damage as hurt
 from dedicated_server.simulation.damage import zone_closed as time_is_up
 from dedicated_server.simulation.event_buffer import emit_mode_event as emit_event
 from dedicated_server.simulation.mode import rank_teams
+from dedicated_server.simulation.objects import hide_object, launch_projectile, place_obstacle, stand
 from dedicated_server.simulation.world import (
     ALIVE,
     FULL_HEALTH_POINTS,
@@ -141,13 +142,6 @@ def move_object(world: World, number: int, x_m: float, y_m: float) -> None:
 
 
 @njit(cache=True, nogil=True, **INLINE)
-def hide_object(world: World, number: int) -> None:
-    """Take an object out of the match, until it is placed again."""
-    world.object_status[OBJECT_SHOWN, number] = 0
-    world.object_status[OBJECT_CHANGED_TICK, number] = world.counters[TICK]
-
-
-@njit(cache=True, nogil=True, **INLINE)
 def take_item(world: World, number: int, player: int) -> None:
     """Note that a player has taken an item, and take it out of the match."""
     hide_object(world, number)
@@ -233,6 +227,7 @@ __all__ = [
     "is_alive",
     "is_shown",
     "is_within",
+    "launch_projectile",
     "limit_reached",
     "move_object",
     "object_position",
@@ -240,6 +235,7 @@ __all__ = [
     "one_team_left",
     "over",
     "place_object",
+    "place_obstacle",
     "placements",
     "players",
     "position_of",
@@ -247,6 +243,7 @@ __all__ = [
     "read_card",
     "seconds_played",
     "spawn",
+    "stand",
     "take_item",
     "team_of",
     "time_is_up",

@@ -6,8 +6,10 @@ All of it is JSON, and was written by somebody: readers check each value.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,8 +53,8 @@ def describe_roster(tick: int, before: Sequence[RosterPlayer], now: Sequence[Ros
 
 
 def played_by(card: ModeCard) -> dict[str, Any]:
-    """The numbers of a card that decide how a match goes, as JSON has them."""
-    return {name: _plain(getattr(card, name)) for name in PLAYED_BY}
+    """What of a mode decides how a match goes: numbers of its card, in JSON, and a hash of its hooks."""
+    return {**{name: _plain(getattr(card, name)) for name in PLAYED_BY}, "hooks": _hash_of(card.hooks)}
 
 
 def read_config(described: dict[str, Any]) -> MatchConfig:
@@ -101,6 +103,14 @@ def card_changes(described: dict[str, Any], card: ModeCard) -> list[str]:
     if not isinstance(recorded, dict):
         return []
     return [name for name, value in played_by(card).items() if name in recorded and recorded[name] != value]
+
+
+def _hash_of(file: Path) -> str:
+    """A hash of a file; "" where it cannot be read."""
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
 
 
 def _card_named(name: str) -> ModeCard:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dedicated_server.recording.description import read_config, read_roster_change
+from dedicated_server.recording.description import card_changes, read_config, read_roster_change
 from dedicated_server.recording.file import (
     CHUNK,
     END,
@@ -43,6 +43,7 @@ class ReplayResult:
         ended: why the recording ends; None: the server did not live to say.
         placements: by entity, as they stand at the end of the replay.
         kills: of all players together.
+        changed: what of the mode's folder is another now than when the match was recorded, by its names.
     """
 
     config: MatchConfig
@@ -52,6 +53,7 @@ class ReplayResult:
     ended: str | None
     placements: tuple[int, ...]
     kills: int
+    changed: tuple[str, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -68,7 +70,9 @@ def replay(path: Path) -> ReplayResult:
     first = next(sections, None)
     if first is None or first.kind != MATCH:
         raise DamagedRecordingError(f"{path} does not say which match it is of")
-    return _play(Playback(read_config(first.json())), sections)
+    described = first.json()
+    config = read_config(described)
+    return replace(_play(Playback(config), sections), changed=tuple(card_changes(described, config.card)))
 
 
 def _play(playback: Playback, sections: Iterator[Section]) -> ReplayResult:

@@ -298,6 +298,7 @@ def replay(
         "states_compared": result.compared,
         "identical": result.identical,
         "first_difference": None if result.difference is None else vars(result.difference),
+        "mode_changed_since": list(result.changed),
         "ended": result.ended,
         "kills": result.kills,
         "winner": result.placements.index(1) if 1 in result.placements else None,

@@ -279,6 +279,17 @@ def test_a_match_described_wrongly_is_refused_or_played(
     assert isinstance(result, ReplayResult)
 
 
+def test_a_mode_that_has_changed_since_is_named(recorded: Path, tmp_path: Path) -> None:
+    assert replay(recorded).changed == ()
+
+    def change(sections: list[Section]) -> list[Section]:
+        match = sections[0].json()
+        match["card"] |= {"speed_m_per_s": 7.0, "hooks": "another file's"}
+        return [Section(MATCH, json.dumps(match).encode()), *sections[1:]]
+
+    assert replay(rewrite(recorded, change, tmp_path / "changed.ldr")).changed == ("speed_m_per_s", "hooks")
+
+
 def test_a_recording_of_another_version_is_refused_in_one_line_that_names_both(
     recorded: Path, tmp_path: Path
 ) -> None:
