@@ -8,9 +8,7 @@ from typing import Any
 
 import yaml
 
-import rewards
-
-RULES = Path(rewards.__file__).parent / "progression" / "rules.yaml"
+RULES = Path(__file__).parents[1] / "rewards" / "progression" / "rules.yaml"
 
 
 @functools.cache

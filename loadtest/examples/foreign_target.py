@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from dedicated_server.protocol.connect_token import read_public
 from launchday.settings import settings
-from loadtest.errors import NoMatchError, SessionBrokenError
-from loadtest.players.backend_client import HttpBackendClient, PlayerLogin, match_of
+from loadtest.errors import BackendUnavailableError, NoMatchError, SessionBrokenError
 from loadtest.target import Match, Player, QueueRequest
-from matchmaker.client import TicketView
+from matchmaker.client import MatchmakerClient, MatchmakerClientError, TicketView
+from meta_service.client import MetaClient, MetaClientError
 
-PLAYERS = 200  # that wait at the same time
+CONNECTIONS = 100
+WAIT_S = 20.0  # of one question after a ticket
 REPEAT_S, ANSWER_S, SILENCE_S = 0.1, 5.0, 5.0
 REQUEST, WELCOME, SAID, OVER, LEAVE = range(5)  # of the foreign server's lane
 
@@ -42,33 +44,40 @@ class ForeignTarget:
     """Our backend, with game servers of somebody else's."""
 
     def __init__(self) -> None:
-        self._client = HttpBackendClient(settings(), PLAYERS)
+        configured = settings()
+        self._meta = MetaClient(configured.meta_url, connections=CONNECTIONS)
+        self._matchmaker = MatchmakerClient(configured.matchmaker_url)
 
     async def __aenter__(self) -> ForeignTarget:
-        await self._client.__aenter__()
+        await self._matchmaker.__aenter__()
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
-        await self._client.__aexit__(*raised)
+        await self._matchmaker.__aexit__(*raised)
+        await self._meta.close()
 
-    async def log_in(self, player: Player) -> PlayerLogin:
-        """Log a device's player in."""
-        return await self._client.log_in(player.device_id)
+    async def log_in(self, player: Player) -> MatchmakerClient:
+        """Log a device's player in; what they call the matchmaker with."""
+        with _again():
+            login = await self._meta.login_device(player.device_id)
+        return self._matchmaker.with_token(login.session_token)
 
-    async def queue(self, session: PlayerLogin, request: QueueRequest) -> str:
-        """Open a ticket."""
-        return await self._client.open_ticket(
-            session.token,
-            mode=request.player.mode,
-            latencies_ms=request.player.latencies_ms,
-            client_key=request.key,
-        )
+    async def queue(self, session: MatchmakerClient, request: QueueRequest) -> str:
+        """Open a ticket. The same key gives the same one."""
+        player = request.player
+        with _again():
+            made = await session.create_ticket(player.mode, player.latencies_ms, client_key=request.key)
+        return made.ticket_id
 
-    async def wait(self, session: PlayerLogin, ticket: str) -> Match:
-        """Follow the ticket until it is assigned."""
-        return _matched(await self._client.wait(session.token, ticket))
+    async def wait(self, session: MatchmakerClient, ticket: str) -> Match:
+        """Ask after the ticket until it is assigned."""
+        while True:
+            with _again():
+                view = await session.wait_for_end(ticket, WAIT_S)
+            if view.final:
+                return _matched(view)
 
-    async def connect(self, session: PlayerLogin, match: Match) -> Talk:
+    async def connect(self, session: MatchmakerClient, match: Match) -> Talk:
         """Show the connect token to the game server until it lets the player in."""
         token = read_public(base64.b64decode(match.details.connect_token))
         talk = Talk()
@@ -83,7 +92,7 @@ class ForeignTarget:
         talk.transport.close()
         raise SessionBrokenError("the game server does not answer")
 
-    async def play(self, session: PlayerLogin, connection: Talk) -> None:
+    async def play(self, session: MatchmakerClient, connection: Talk) -> None:
         """Say something ten times a second, until the server says that the match is over."""
         silent_s = 0.0
         try:
@@ -104,7 +113,12 @@ class ForeignTarget:
         raise SessionBrokenError("the game server is not heard any more")
 
     async def leave(
-        self, session: PlayerLogin, ticket: str, connection: Talk | None = None, *, silently: bool = False
+        self,
+        session: MatchmakerClient,
+        ticket: str,
+        connection: Talk | None = None,
+        *,
+        silently: bool = False,
     ) -> Match | None:
         """Leave the match, or take the ticket back."""
         if connection is not None:
@@ -112,11 +126,22 @@ class ForeignTarget:
                 connection.transport.sendto(bytes([LEAVE]))
             connection.transport.close()
             return None
-        view = await self._client.cancel(session.token, ticket)
+        with _again():
+            view = await session.cancel_ticket(ticket)
+            view = view if view.final else await session.wait_for_end(ticket, WAIT_S)
         return None if view.state == "cancelled" else _matched(view)
 
 
+@contextlib.contextmanager
+def _again() -> Iterator[None]:
+    """What a service has not done may be tried again."""
+    try:
+        yield
+    except (MetaClientError, MatchmakerClientError) as error:
+        raise BackendUnavailableError(str(error)) from error
+
+
 def _matched(view: TicketView) -> Match:
-    if view.assignment is None:
+    if (found := view.assignment) is None:
         raise NoMatchError(view.state, view.reason or "")
-    return match_of(view.assignment)
+    return Match(found.match_id, found.region, found.entity, found)

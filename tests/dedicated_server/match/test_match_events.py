@@ -181,7 +181,7 @@ async def test_who_helped_with_a_kill_is_named() -> None:
     )
     kills = [each.kill for each in table.told.events if each.HasField("kill")]
     assert [list(kill.assist_ids) for kill in kills] == [[13], [], []]
-    assert [kill.weapon for kill in kills] == ["rifle", "rifle", ""]
+    assert [kill.weapon for kill in kills] == [FLAGS.weapons[0].name] * 2 + [""]
 
 
 async def test_a_modes_event_is_filled_by_the_names_of_its_fields() -> None:
