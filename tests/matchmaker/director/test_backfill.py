@@ -344,9 +344,9 @@ def test_the_share_is_one_number_a_mode_and_0_where_players_are_asked(mm_setting
     def shares(settings: Settings) -> list[float]:
         return [rules.backfill_until for rules in load_rules(settings).values()]
 
-    assert shares(mm_settings) == [0.1, 0.6]
-    assert shares(mm_settings.model_copy(update={"backfill_until": "battle_royale=0"})) == [0.0, 0.6]
-    assert shares(mm_settings.model_copy(update={"accept_s": 5.0})) == [0.0, 0.0]
+    assert shares(mm_settings) == [0.1, 0.6, 0.6]
+    assert shares(mm_settings.model_copy(update={"backfill_until": "battle_royale=0"})) == [0.0, 0.6, 0.6]
+    assert shares(mm_settings.model_copy(update={"accept_s": 5.0})) == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("text", ["teams_of_five", "teams_of_five=2", "=0.5", "teams_of_five=x", "a=nan"])
@@ -475,7 +475,11 @@ def route(match_id: str) -> str:
 @pytest.mark.parametrize(
     ("change", "pointer", "words"),
     [
-        ({"mode": "chess"}, None, "there is no mode 'chess'; modes: battle_royale, teams_of_five"),
+        (
+            {"mode": "chess"},
+            None,
+            "there is no mode 'chess'; modes: battle_royale, capture_the_flag, teams_of_five",
+        ),
         ({"region": "atlantis"}, None, "there is no region 'atlantis'; regions: west-europe, east-us"),
         ({"address": "localhost"}, "/body", "not appear to be an IPv4 or IPv6 address"),
         ({"port": 0}, "/body/port", ">= 1"),
