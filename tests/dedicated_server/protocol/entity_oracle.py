@@ -45,7 +45,8 @@ class Record:
     def of(cls, kind: int, x: int, y: int, values: Sequence[int]) -> Record:
         """From the values of the kind's own fields, in the table's order."""
         if kind == PLAYER:
-            return cls(x, y, *values[:3], kind, tuple(values[3:]))
+            yaw, health, flags, *more = values
+            return cls(x, y, yaw, health, flags, kind, tuple(more))
         return cls(x, y, kind=kind, more=tuple(values))
 
     @property
@@ -77,7 +78,7 @@ class Record:
                 place, at = place + 1, 0
             values.append((int(words[place]) >> at) & ((1 << width) - 1))
             at += width
-        return cls.of(kind, *values[1:3], values[3:])
+        return cls.of(kind, values[1], values[2], values[3:])
 
 
 def unzigzag(value: int) -> int:

@@ -10,7 +10,6 @@ import pytest
 from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_OBSTACLE, KIND_PROJECTILE
 from dedicated_server.protocol import entities
 from dedicated_server.protocol.entity_table import RECORD_WORDS
-from dedicated_server.protocol.server.state import NO_ROW
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.entity_records import object_record, write_extra_fields, write_objects
 from dedicated_server.replication.interest import new_interest, select_entities
@@ -120,7 +119,7 @@ def test_the_records_of_objects_lie_behind_those_of_players() -> None:
 def test_a_player_without_fields_of_the_mode_is_left_as_it_is() -> None:
     row = np.array(entities.pack_player(1.0, 2.0, 3.0, 40, 1), np.int64)
     before = row.copy()
-    write_extra_fields(Field().world, np.full(len(entities.EXTRA_FIELDS), NO_ROW, np.int32), 0, row)
+    write_extra_fields(Field().world, np.full(len(entities.EXTRA_FIELDS), entities.NO_ROW, np.int32), 0, row)
     assert (row == before).all()
 
 
