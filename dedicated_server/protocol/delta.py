@@ -198,7 +198,7 @@ def read_difference(words: Words, position: int, row: Longs, base: Longs, age: i
 
 @njit(cache=True, nogil=True, **INNER)
 def _coordinate(row: Longs, at: int) -> int:
-    return (row[0] >> at) & POSITION_MASK
+    return int64(row[0] >> at) & POSITION_MASK
 
 
 @njit(cache=True, nogil=True, **INNER)
