@@ -272,7 +272,7 @@ def _spectator() -> dict[str, float]:
         secret=bytes(SECRET_BYTES),
     )
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        feed = SpectatorFeed(Path(folder) / "bench.feed", range(1, 101))
+        feed = SpectatorFeed(Path(folder) / "bench.feed", engine.match)
         took_us = []
         for tick in range(600):
             engine.tick(tick / TICK_HZ)

@@ -28,8 +28,14 @@ class End:
 
     def __init__(self, *, serves: bool) -> None:
         self.serves = serves
-        shown = {"shows_health": fields.SHOWN_TO_TEAM, "shows_connection": fields.SHOWN_TO_TEAM}
-        self.table = Table(PLAYERS, join=False, teams=TEAMS, names=NAMES, **shown)
+        self.table = Table(
+            PLAYERS,
+            join=False,
+            teams=TEAMS,
+            names=NAMES,
+            shows_health=fields.SHOWN_TO_TEAM,
+            shows_connection=fields.SHOWN_TO_TEAM,
+        )
         self.turns = 0
         if not serves:
             for entity in range(PLAYERS):

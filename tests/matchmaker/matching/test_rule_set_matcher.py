@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dedicated_server.cards import shipped_cards
 from launchday.clock import ManualClock, SystemClock
 from launchday.settings import Settings
 from matchmaker.matching import rule_set_matcher, ticket_reading
@@ -49,7 +50,9 @@ def searched(wanted: int = 1, **changes: Any) -> SearchRules:
         "operation": "=",
     }
     document = rule_set([rule] * wanted) | changes
-    rules = make_mode("own", "own", read_rule_set(json.dumps(document)), Settings()).rules
+    rules = make_mode(
+        "own", shipped_cards()["teams_of_five"], read_rule_set(json.dumps(document)), Settings()
+    ).rules
     assert isinstance(rules, SearchRules)
     return rules
 
