@@ -12,6 +12,7 @@ import numpy as np
 
 from dedicated_server.cards import cards_in_force
 from dedicated_server.match.report import build_report
+from dedicated_server.modes import load_mode
 from dedicated_server.native.mmsg import ADDRESS_BYTES, HEADER_WORDS, SUPPORTED, VECTOR_WORDS
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.recording import recorder
@@ -38,7 +39,10 @@ def warm_up() -> None:
 
 def _play_all_modes() -> None:
     roster = [RosterPlayer(player_id=entity + 1, team=entity, entity=entity) for entity in range(2)]
-    for card in cards_in_force(settings().modes).values():
+    cards = list(cards_in_force(settings().modes).values())
+    for card in cards:
+        load_mode(card)  # wrong hooks are told at once, and not after a minute of compiling
+    for card in cards:
         config = MatchConfig(UUID(int=1), card, seed=0, match_s=1.0, players=roster, join_timeout_s=0.5)
         engine = Engine(config, bytes(32), MemoryTransport(), secret=bytes(SECRET_BYTES))
         for now_s in SECONDS:

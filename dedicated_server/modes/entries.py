@@ -113,17 +113,19 @@ def play_text(hooks: Collection[str]) -> str:
     ``hooks``: the names of those that there are.
     """
     lines = ["    world = _launchday_load(address, _launchday_world)"]
+    deaths = []
     if "on_death" in hooks:  # a hook may end lives itself: those come to the end of the list
-        lines += [
-            "    death = 0",
+        lines.append("    death = 0")
+        deaths = [
             "    while death < world.counters[_launchday_deaths]:",
             "        victim = _launchday_int(world.deaths[_launchday_victim, death])",
             "        killer = _launchday_int(world.deaths[_launchday_killer, death])",
             "        on_death(world, victim, killer)",
             "        death += 1",
         ]
+    lines += deaths
     if "step" in hooks:
-        lines.append("    step(world)")
+        lines += ["    step(world)", *deaths]
     lines.append(f"    return {'over' if 'over' in hooks else '_launchday_over'}(world)")
     return _entry(PLAY, "address", lines)
 

@@ -12,10 +12,10 @@ from dedicated_server.protocol.client.knowledge import ModeView, new_mode_view
 from dedicated_server.protocol.client.state import allocate
 from dedicated_server.protocol.entities import FLAG_ALIVE, pack_flag, pack_player
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.damage import damage, vacate
+from dedicated_server.simulation.damage import vacate
 from dedicated_server.simulation.event_buffer import MODE_EVENT
 from dedicated_server.simulation.match import Match
-from tests.dedicated_server.modes.worlds import begun, put, tick
+from tests.dedicated_server.modes.worlds import begun, kill, put, tick
 
 CARD = shipped_cards()["capture_the_flag"]
 (WEST_X, WEST_Y), (EAST_X, EAST_Y) = hooks.HOMES_M
@@ -93,7 +93,7 @@ def test_nobody_scores_while_the_own_flag_is_away(carried: Match) -> None:
     tick(carried, 3)
     assert carried.world.scores.sum() == 0
     assert flag(carried, 1)[:2] == (FLAG_CARRIED, ATTACKER)
-    damage(carried.world, ATTACKER, ENEMY, 200.0)
+    kill(carried, ATTACKER, ENEMY)
     put(carried, MATE, 0.0, 20.0)  # sends it home
     tick(carried, 2)
     assert carried.world.scores.tolist() == [[1, 0]]
@@ -104,10 +104,10 @@ def test_who_dies_or_leaves_drops_the_flag_where_they_were(carried: Match, how: 
     put(carried, ATTACKER, 10.0, 20.0)
     tick(carried)
     if how == "killed":
-        damage(carried.world, ENEMY, ATTACKER, 200.0)
+        kill(carried, ENEMY, ATTACKER)
     else:
         vacate(carried.world, ATTACKER)
-    tick(carried)
+        tick(carried)
     assert flag(carried, 1) == (FLAG_DROPPED, NOBODY, 10.0, 20.0)
 
 
@@ -117,8 +117,7 @@ def test_a_dropped_flag_is_sent_home_by_its_own_side_and_taken_by_the_other(
 ) -> None:
     put(carried, ATTACKER, 10.0, 20.0)
     tick(carried)
-    damage(carried.world, ENEMY, ATTACKER, 200.0)
-    tick(carried)
+    kill(carried, ENEMY, ATTACKER)
     put(carried, player, 10.5, 20.0)
     tick(carried)
     assert flag(carried, 1)[0] == state
@@ -127,7 +126,7 @@ def test_a_dropped_flag_is_sent_home_by_its_own_side_and_taken_by_the_other(
 def test_a_dropped_flag_that_nobody_touches_goes_home_by_itself(carried: Match) -> None:
     put(carried, ATTACKER, 10.0, 20.0)
     tick(carried)
-    damage(carried.world, ENEMY, ATTACKER, 200.0)
+    kill(carried, ENEMY, ATTACKER)
     tick(carried, hooks.RETURN_TICKS - 1)
     assert flag(carried, 1)[0] == FLAG_DROPPED
     tick(carried, 2)
@@ -135,7 +134,7 @@ def test_a_dropped_flag_that_nobody_touches_goes_home_by_itself(carried: Match) 
 
 
 def test_the_dead_return_to_their_base_after_five_seconds(match: Match) -> None:
-    damage(match.world, ENEMY, MATE, 200.0)
+    kill(match, ENEMY, MATE)
     tick(match, 5 * 60 - 1)
     assert not match.world.status[w.ALIVE, MATE]
     tick(match, 2)

@@ -127,6 +127,14 @@ def test_deaths_are_given_to_the_hook_even_those_that_the_hook_brings_about(tmp_
     assert match.world.own_match[0] == 321
 
 
+def test_a_death_that_a_step_brings_about_is_given_to_the_hook_once(tmp_path: Path) -> None:
+    text = HEAD + (
+        "@hook\ndef step(world):\n    if world.counters[0] == 2:\n        hurt(world, 7, 3, 200.0)\n\n"
+        "@hook\ndef on_death(world, victim, killer):\n    world.scores[0, 0] += 10 * victim + killer\n"
+    )
+    assert played(studio_mode(tmp_path, text), ticks=4).world.scores[0, 0] == 37
+
+
 def test_a_respawn_hook_chooses_where_a_life_begins(tmp_path: Path) -> None:
     text = HEAD + "@hook\ndef respawn(world, player):\n    world.spawns[0, player] = 7.0 + player\n"
     card = studio_mode(tmp_path, text)

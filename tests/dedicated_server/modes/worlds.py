@@ -9,6 +9,7 @@ import numpy as np
 from dedicated_server.cards import ModeCard
 from dedicated_server.modes import open_match
 from dedicated_server.simulation import world as w
+from dedicated_server.simulation.damage import damage
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 
 
@@ -30,3 +31,10 @@ def tick(match: Match, ticks: int = 1) -> None:
 def put(match: Match, player: int, x_m: float, y_m: float) -> None:
     """Put a player somewhere."""
     match.world.body[[w.X_M, w.Y_M], player] = x_m, y_m
+
+
+def kill(match: Match, actor: int, victim: int) -> None:
+    """Play a tick in which one player kills another, as a shot does."""
+    match.apply(match.tick + 1)
+    damage(match.world, actor, victim, 2 * w.FULL_HEALTH_POINTS)
+    match.simulate()
