@@ -100,9 +100,16 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
     shapes = {(team.min_players, team.max_players) for team in rule_set.teams}
     if len(shapes) > 1 or any(team.min_players < 1 for team in rule_set.teams):
         mistakes.append(Mistake("/teams", "teams of different sizes, or of nobody, are not supported here"))
+    sides = sum(each.quantity for each in rule_set.teams)
+    if sides > 1 and any(team.min_players < team.max_players for team in rule_set.teams):
+        mistakes.append(
+            Mistake(
+                "/teams", "several teams that may be short are not supported here: they would differ in size"
+            )
+        )
     for index, expansion in enumerate(rule_set.expansions):
         whole = expansion.field == "minPlayers" and min(value for _, value in expansion.steps) >= 1
-        if expansion.kind == "teams" and (len(rule_set.teams) > 1 or not whole):
+        if expansion.kind == "teams" and (sides > 1 or not whole):
             mistakes.append(Mistake(f"/expansions/{index}", "such a change of a team is not supported here"))
     if rule_set.algorithm.expansion_age_selection != "oldest":
         mistakes.append(
@@ -124,21 +131,20 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
     if mistakes:
         raise DocumentError("rule set", mistakes)
     team: Team = rule_set.teams[0]
-    teams = sum(each.quantity for each in rule_set.teams)
     fewest = tuple(
-        (wait_s, value * teams)
+        (wait_s, value * sides)
         for wait_s, value in _steps(rule_set, "teams", team.name, "minPlayers", team.min_players)
     )
     waits = sorted({wait_s for limit in steps.values() for wait_s, _ in limit if wait_s > 0})
     latency = tuple((wait_s, min(value, max_latency_ms)) for wait_s, value in steps["latency"])
     return Rules(
         mode=rule_set.name,
-        players=team.max_players * teams,
+        players=team.max_players * sides,
         min_players=int(min(value for _, value in fewest)),
         fill_s=fewest[-1][0],
         max_latency_ms=max((value for _, value in latency), default=max_latency_ms),
         match_s=match_s,
-        teams=teams,
+        teams=sides,
         skill=steps["skill"],
         latency=latency,
         team_gap=steps["fair"],

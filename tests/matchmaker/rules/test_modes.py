@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from dedicated_server.cards import shipped_cards
 from launchday.settings import Settings, environment
 from matchmaker.errors import RuleSetsError
+from matchmaker.plans.book import TicketBook
+from matchmaker.plans.compile import compile_plan
 from matchmaker.rules.flexmatch.reading import read_rule_set
-from matchmaker.rules.modes import SearchRules, load_modes, make_mode
+from matchmaker.rules.flexmatch.ticket_file import FlexMatchTicket, TicketPlayer
+from matchmaker.rules.modes import SearchRules, card_rule_set, load_modes, make_mode
 from matchmaker.rules.rules import Rules
 from tests.matchmaker.director.test_rule_set_queue import HUNT
 from tests.matchmaker.rules.flexmatch.examples import rule_set
@@ -24,16 +28,20 @@ def of(rules: dict[str, Any]) -> Rules | SearchRules:
     return make_mode("own", card, read_rule_set(json.dumps(rules)), Settings(fleet_key="")).rules
 
 
-def test_without_own_rule_sets_those_that_ship_are_the_modes_and_the_fast_kernel_has_them() -> None:
+def test_without_own_rule_sets_those_that_ship_are_the_modes() -> None:
     modes = load_modes(Settings())
-    assert {name: type(mode.rules) for name, mode in modes.items()} == dict.fromkeys(shipped_cards(), Rules)
+    assert {name: type(mode.rules) for name, mode in modes.items()} == {
+        "battle_royale": Rules,
+        "teams_of_five": Rules,
+        "capture_the_flag": SearchRules,  # its sides may be short, and then as good as even
+    }
 
 
 def test_an_own_rule_set_makes_a_mode_and_one_of_a_shipped_name_replaces_it(tmp_path: Path) -> None:
     fives = tmp_path / "fives.json"
     fives.write_text(
         json.dumps(
-            rule_set(teams=[{"name": "team", "minPlayers": 3, "maxPlayers": 5, "quantity": 2}])
+            rule_set(teams=[{"name": "team", "minPlayers": 3, "maxPlayers": 3, "quantity": 2}])
             | {"algorithm": {"expansionAgeSelection": "oldest"}}
         )
     )
@@ -43,7 +51,7 @@ def test_an_own_rule_set_makes_a_mode_and_one_of_a_shipped_name_replaces_it(tmp_
     assert isinstance(hunt, SearchRules)
     assert (hunt.mode, hunt.game_mode, hunt.teams, hunt.team_size) == ("hunt", "teams_of_five", 2, 3)
     assert isinstance(replaced, Rules)
-    assert (replaced.mode, replaced.players, replaced.min_players) == ("teams_of_five", 10, 6)
+    assert (replaced.mode, replaced.players, replaced.min_players) == ("teams_of_five", 6, 6)
 
 
 LIKE_SKILL = {"type": "batchDistance", "batchAttribute": "skill", "maxDistance": 4}
@@ -62,6 +70,13 @@ OLDEST = {"expansionAgeSelection": "oldest"}
             False,
         ),
         (rule_set(algorithm=OLDEST, teams=[{"name": "a", "minPlayers": 0, "maxPlayers": 2}]), False),
+        (rule_set(algorithm=OLDEST, teams=[{"name": "a", "minPlayers": 1, "maxPlayers": 2}]), True),
+        (  # the kernel evens skill, not numbers: one side could have more than the other, or too few
+            rule_set(
+                algorithm=OLDEST, teams=[{"name": "a", "minPlayers": 1, "maxPlayers": 2, "quantity": 2}]
+            ),
+            False,
+        ),
         (
             rule_set(
                 algorithm=OLDEST,
@@ -113,3 +128,22 @@ def test_a_service_says_in_one_line_why_it_cannot_use_a_rule_set(tmp_path: Path,
     assert ended.returncode == 1
     assert ended.stderr.startswith("LAUNCHDAY_RULE_SETS: /nowhere/hunt.json#: cannot be read")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_sides_of_capture_the_flag_are_even_where_they_are_short() -> None:
+    rules = card_rule_set(shipped_cards()["capture_the_flag"])
+    book = TicketBook(compile_plan(rules, live=True), ["eu"], live=True)
+    rng = Random(7)
+    parties = (3, 2, 1, 1, 2, 1, 1, 2)
+    for number, size in enumerate(parties):
+        party = tuple(
+            TicketPlayer(f"{number}.{each}", None, {"skill": rng.uniform(20, 30)}, {"eu": 20.0})
+            for each in range(size)
+        )
+        book.add([FlexMatchTicket(str(number), 0.0, party)])
+    found = book.form(31.0)
+    assert len(found.region) == 1
+    sizes = [0, 0]
+    for row, team in zip(found.rows.tolist(), found.team.tolist(), strict=True):
+        sizes[team] += parties[row]
+    assert sorted(sizes) == [6, 7]
