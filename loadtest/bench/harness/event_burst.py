@@ -50,7 +50,8 @@ def record_kills(pinned_world: int, kills: int, turn: int) -> None:
 
 def load_kernel() -> None:
     """Compile or load the kernel."""
-    record_kills(StateHandle(new_world([0, 1], np.zeros((2, 2)), np.zeros(RULES)), WORLD_TYPE).address, 1, 0)
+    world = StateHandle(new_world([0, 1], np.zeros((2, 2)), np.zeros(RULES)), WORLD_TYPE)
+    record_kills(world.address, 1, 0)  # the handle lives until the kernel has run
 
 
 class EventBurst:
