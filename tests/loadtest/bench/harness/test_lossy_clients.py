@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.datagrams import REQUEST_BYTES
 from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
 from loadtest.bench.harness import lossy_clients
 from loadtest.bench.harness.lossy_clients import (
@@ -112,7 +113,7 @@ def test_what_players_say_reaches_the_server_after_its_line_and_not_before() -> 
                 ears.recv(2_000)
             deliver(clients, 10.051)
             assert clients.up.counts[DELIVERED] == clients.up.counts[SENT] == PLAYERS
-            assert [len(ears.recv(2_000)) for _ in range(PLAYERS)] == [176] * PLAYERS
+            assert [len(ears.recv(2_000)) for _ in range(PLAYERS)] == [REQUEST_BYTES] * PLAYERS
 
             ears.sendto(b"nothing that a client would take in", mouth.getsockname())
             read(clients, np.array([0], np.int32), 11.0)

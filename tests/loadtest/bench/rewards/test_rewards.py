@@ -17,6 +17,6 @@ def test_the_benchmark_applies_every_event_once_and_prints_one_object() -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["applied"], found["duplicates"], found["lost"]) == (1004, 50, 0)
-    assert found["events"] == 1054
+    assert (found["applied"], found["duplicates"], found["lost"]) == (1016, 51, 0)
+    assert found["events"] == 1067
     assert {"events_per_s", "raw_consume_per_s", "raw_store_per_s", "ratio", "broker"} <= found.keys()
