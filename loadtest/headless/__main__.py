@@ -25,7 +25,6 @@ from loadtest.headless.trace import Recorder
 
 def main(arguments: list[str] | None = None) -> int:
     """Play, and print what came of it; returns 0, or 2 where the mode is wrong."""
-    startup.prepare()
     parser = argparse.ArgumentParser(prog="python -m loadtest.headless", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--players", type=int, required=True)
@@ -66,4 +65,5 @@ def play(card: ModeCard, players: int, seed: int, match_s: float, trace: Path) -
 
 
 if __name__ == "__main__":
+    startup.prepare()
     sys.exit(main())
