@@ -11,7 +11,14 @@ from dedicated_server.match.report import build_report
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_MATCH_OVER
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.event_buffer import DEATH, KILL, MATCH_ENDED, MATCH_STARTED
+from dedicated_server.simulation.event_buffer import (
+    DEATH,
+    KILL,
+    MATCH_ENDED,
+    MATCH_STARTED,
+    PLAYER_CONNECTED,
+    PLAYER_LEFT,
+)
 from dedicated_server.tick.engine import STAGES, Phase
 from dedicated_server.transport import TransportKind
 from tests.dedicated_server.tick.swarm import (
@@ -34,7 +41,7 @@ async def test_twenty_clients_play_a_match_to_its_end_and_all_learn_the_result(
 
     assert engine.finished
     kinds = [int(event["kind"]) for event in table.events]
-    assert kinds[0] == MATCH_STARTED
+    assert kinds[:21] == [PLAYER_CONNECTED] * 20 + [MATCH_STARTED]
     assert kinds[-1] == MATCH_ENDED
     report = build_report(engine)
     assert report["players_joined"] == report["players_connected"] == 20
@@ -138,7 +145,8 @@ async def test_who_leaves_dies_and_is_not_counted_as_lost(lay: Lay) -> None:
     await table.play(10)
     report = build_report(table.engine)
     assert (report["players_alive"], report["players_lost"]) == (2, 0)
-    assert [int(event["kind"]) for event in table.events] == [MATCH_STARTED, DEATH]
+    kinds = [int(event["kind"]) for event in table.events]
+    assert kinds == [PLAYER_CONNECTED] * 3 + [MATCH_STARTED, PLAYER_LEFT, DEATH]
 
 
 async def test_hits_are_confirmed_to_the_shooter_exactly_once(lay: Lay) -> None:
