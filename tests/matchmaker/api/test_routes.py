@@ -93,7 +93,7 @@ async def test_of_many_creations_at_once_one_makes_a_ticket(client: MatchmakerCl
 @pytest.mark.parametrize(
     ("mode", "latencies", "problem"),
     [
-        ("capture_the_flag", WEST_EUROPE, "no mode 'capture_the_flag'; modes: battle_royale"),
+        ("king_of_the_hill", WEST_EUROPE, "no mode 'king_of_the_hill'; modes: battle_royale"),
         (MODE, {"west-europe": 250.5, "east-us": 300.0}, "no region is within 250 ms"),
         (MODE, {"moon-base": 5.0}, "measure at least one of: west-europe, east-us"),
         (MODE, {}, "no region is within 250 ms"),
