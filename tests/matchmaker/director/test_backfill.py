@@ -31,7 +31,7 @@ from matchmaker.director.match_loop import MatchLoop
 from matchmaker.errors import LeaseLostError
 from matchmaker.messages import BackfillAnswer, BackfillProposal
 from matchmaker.queue.scripts import KEYS, Scripts
-from matchmaker.rules.modes import load_rules
+from matchmaker.rules.modes import load_modes
 from tests.matchmaker.conftest import (
     SECRET,
     WEST_EUROPE,
@@ -342,7 +342,7 @@ async def test_a_mode_whose_share_is_0_fills_no_running_match(
 
 def test_the_share_is_one_number_a_mode_and_0_where_players_are_asked(mm_settings: Settings) -> None:
     def shares(settings: Settings) -> list[float]:
-        return [rules.backfill_until for rules in load_rules(settings).values()]
+        return [mode.rules.backfill_until for mode in load_modes(settings).values()]
 
     assert shares(mm_settings) == [0.1, 0.6, 0.6]
     assert shares(mm_settings.model_copy(update={"backfill_until": "battle_royale=0"})) == [0.0, 0.6, 0.6]
