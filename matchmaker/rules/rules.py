@@ -97,11 +97,11 @@ def rules_of(rule_set: RuleSet, max_latency_ms: float, match_s: float) -> Rules:
     which ``rule_set_matcher`` is.
     """
     mistakes: list[Mistake] = []
+    sides = sum(each.quantity for each in rule_set.teams)
     shapes = {(team.min_players, team.max_players) for team in rule_set.teams}
     if len(shapes) > 1 or any(team.min_players < 1 for team in rule_set.teams):
         mistakes.append(Mistake("/teams", "teams of different sizes, or of nobody, are not supported here"))
-    sides = sum(each.quantity for each in rule_set.teams)
-    if sides > 1 and any(team.min_players < team.max_players for team in rule_set.teams):
+    elif sides > 1 and any(team.min_players < team.max_players for team in rule_set.teams):
         mistakes.append(
             Mistake(
                 "/teams", "several teams that may be short are not supported here: they would differ in size"
