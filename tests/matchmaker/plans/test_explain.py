@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dedicated_server.cards import shipped_cards
 from matchmaker.plans.compile import compile_plan
 from matchmaker.plans.explain import Explanation, explain
 from matchmaker.rules.flexmatch.reading import read_rule_set
@@ -55,12 +54,18 @@ def test_the_example_is_told_rule_by_rule() -> None:
     assert not explained.kernel
 
 
-@pytest.mark.parametrize("mode", shipped_cards())
-def test_the_kernel_takes_what_ships(mode: str) -> None:
+@pytest.mark.parametrize("mode", ["battle_royale", "teams_of_five"])
+def test_the_kernel_takes_what_ships_and_is_of_one_size(mode: str) -> None:
     explained = explain(compile_plan(shipped_rule_set(mode)))
     assert explained.kernel
     assert explained.not_kernel == ()
     assert explained.lines()[-1] == "a live queue of it is matched by the kernel of the modes that ship"
+
+
+def test_sides_that_may_be_short_are_matched_by_a_plan() -> None:
+    explained = explain(compile_plan(shipped_rule_set("capture_the_flag")))
+    assert not explained.kernel
+    assert any("EvenSides" in reason for reason in explained.not_kernel)
 
 
 def test_why_the_kernel_does_not_take_a_rule_set_is_said_with_its_place() -> None:
