@@ -41,7 +41,10 @@ def relic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def sizes(mode: str) -> list[tuple[int, int, float]]:
     setup = plan(parse_scenario(SCENARIO.replace("MODE", mode), "sides.yaml", known_cards()))
-    assert setup.modes.planned.tolist() == [True, False]  # sides that may be short are none of the fast kernel
+    assert setup.modes.planned.tolist() == [
+        True,
+        False,
+    ]  # sides that may be short are none of the fast kernel
     modes = setup.modes
     return list(zip(modes.players.tolist(), modes.min_players.tolist(), modes.match_s.tolist(), strict=True))
 

@@ -84,7 +84,7 @@ async def test_bad_records_become_dead_letters_and_stop_nothing(either_broker: S
     assert {letter[dead_letters.PARTITION_HEADER].isdigit() for letter in found} == {True}
     reasons = [letter[dead_letters.REASON_HEADER].decode() for letter in found]
     assert reasons[0].startswith("not an envelope")
-    assert reasons[3] == "killer and victim are the same player"
+    assert reasons[3] == "killer_id and victim_id are the same player"
 
 
 async def test_an_event_that_the_store_refuses_becomes_a_dead_letter_alone(settings: Settings) -> None:
