@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -29,6 +30,10 @@ from loadtest.bench.engines.valkey_nodes import Cluster, running
 from meta_service.store import schema
 from tests.optional import REQUIRED, UNKNOWN
 from tests.wheel import install_wheel
+
+# The first example of a kernel loads it: how long that takes is no property of the code.
+hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 
