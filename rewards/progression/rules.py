@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from launchday import gives
 from launchday import seasons as table
+from launchday.escapes import escaped
 from launchday.rules_in_force import Gift, RulesInForce, ShownChallenge, ShownSeason
 from launchday.seasons import Season, Seasons
 from rewards.errors import RulesError
@@ -179,7 +180,7 @@ def load(path: Path = DEFAULT_PATH, seasons: str | Path = "") -> Rules:
         if seasons and path == DEFAULT_PATH:
             content["challenges"] = _of_known_seasons(content.get("challenges", ()), names)
         told += [f"{seasons_file}: {table.placed(mistake)}" for mistake in mistakes]
-        told += [f"{file}: {problem}" for problem in _problems(content.get("challenges", ()), names)]
+        told += [f"{file}: {escaped(problem)}" for problem in _problems(content.get("challenges", ()), names)]
     if "xp" in content:
         content["xp"], wrong = XpRules.read(content["xp"])
         told += [f"{path}: xp.{line}" for line in wrong]
@@ -237,4 +238,4 @@ def _lines_of(path: Path, item: Any) -> list[str]:
     place = [str(part) for part in item["loc"]]
     file = path.with_name("challenges.yaml") if place[:1] == ["challenges"] else path
     mistakes = item["msg"].removeprefix("Value error, ").splitlines()
-    return [f"{file}: {'.'.join(place) or 'file'}: {mistake}" for mistake in mistakes]
+    return [f"{file}: {escaped('.'.join(place)) or 'file'}: {escaped(mistake)}" for mistake in mistakes]

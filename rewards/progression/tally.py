@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from launchday.escapes import escaped
 from rewards.events.kinds import FLOATS, INTEGERS, KINDS, is_player
 
 Value = bool | int | float | str
@@ -50,8 +51,8 @@ class Tally:
     def mistakes(self, name: str = "") -> list[str]:
         """Say what of it the schema does not have, a line each; ``name``: what the file calls the event."""
         if self.kind not in KINDS:
-            return [f"there is no event called {self.kind}, only {', '.join(sorted(KINDS))}"]
-        return _Reading(self, name or self.kind).mistakes
+            return [f"there is no event called {escaped(self.kind)}, only {', '.join(sorted(KINDS))}"]
+        return [escaped(line) for line in _Reading(self, name or self.kind).mistakes]
 
     def compiled(self) -> Amounts:
         """Return the function that counts events. Raises ValueError for what the schema does not have."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+from launchday.escapes import escaped
 from rewards.events import event_kinds
 from rewards.progression.tally import NO_CONDITIONS, Amounts, Tally
 
@@ -58,7 +59,10 @@ class XpRules:
 
     @classmethod
     def read(cls, content: object) -> tuple[Self, list[str]]:
-        """Read what a file says under ``xp:``; return the rules and a line for each mistake, placed in it."""
+        """Read what a file says under ``xp:``; return the rules and a line for each mistake, placed in it.
+
+        What a file calls something may hold anything; a mistake is a line that can be printed.
+        """
         if not isinstance(content, Mapping):
             return cls(), ["it must hold what events are worth, as `kill: 100`"]
         mistakes = [f"{name}: say how many points, 0 for none" for name in ALWAYS_SAID if name not in content]
@@ -70,7 +74,7 @@ class XpRules:
                 place = f"{name}.{number}" if isinstance(said, list) else str(name)
                 mistakes += [f"{place}{line}" for line in told]
                 awards += [award] if award is not None else []
-        return cls(tuple(awards)), mistakes
+        return cls(tuple(awards)), [escaped(line) for line in mistakes]
 
     def points(self, name: str) -> int:
         """Return the points that a line gives to each of its players, by its name in the file."""
