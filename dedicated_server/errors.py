@@ -8,7 +8,6 @@
     ├── ClientCapacityError           all clients of a process are in use (protocol.client.sessions)
     ├── BadRosterError                a match's players are not numbered by entity (simulation.match)
     ├── HooksError                    the hooks of a mode do not import or compile (modes.hooks_error)
-    ├── UnknownModeError              a match is asked for in a mode that does not exist (simulation.mode)
     ├── TransportError                a socket cannot be opened (transport.base)
     │   ├── PortInUseError            another process has the port
     │   └── UnsupportedTransportError the platform lacks the system calls of this transport

@@ -77,7 +77,6 @@ HAPPENED: Final = np.dtype(
         ("victim_name", f"S{NAME_BYTES}"),
     ]
 )
-SCORE: Final = np.dtype("<i4")
 NAME: Final = np.dtype(f"S{NAME_BYTES}")
 
 

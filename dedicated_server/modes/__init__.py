@@ -11,7 +11,7 @@ from dedicated_server.modes.hooks_error import HooksError
 from dedicated_server.modes.loading import load_goals, load_mode
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.simulation.match import Match, MatchConfig
-from dedicated_server.simulation.mode import Mode, UnknownModeError
+from dedicated_server.simulation.mode import Mode
 from dedicated_server.simulation.world import Inputs
 
 
@@ -23,4 +23,4 @@ def open_match(config: MatchConfig, inputs: Inputs | None = None, zeros: Allocat
     return Match(config, load_mode(config.card), inputs, zeros)
 
 
-__all__ = ["HooksError", "Mode", "UnknownModeError", "load_goals", "load_mode", "open_match"]
+__all__ = ["HooksError", "Mode", "load_goals", "load_mode", "open_match"]

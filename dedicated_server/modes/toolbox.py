@@ -15,8 +15,7 @@ from dedicated_server.cards.card import MAX_SCORE
 from dedicated_server.modes.defaults import limit_reached, one_team_left, over, placements, spawn
 from dedicated_server.modes.entries import hook
 from dedicated_server.native.compilation import INLINE
-from dedicated_server.protocol.client.knowledge import FLAG_AT_HOME, FLAG_CARRIED, FLAG_DROPPED
-from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.protocol.fields import FLAG_AT_HOME, FLAG_CARRIED, FLAG_DROPPED, TICK_HZ
 from dedicated_server.simulation.damage import damage as hurt
 from dedicated_server.simulation.damage import zone_closed as time_is_up
 from dedicated_server.simulation.event_buffer import emit_mode_event as emit_event

@@ -19,7 +19,6 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Words: TypeAlias = npt.NDArray[np.uint64]
 Ints: TypeAlias = npt.NDArray[np.int32]
 Longs: TypeAlias = npt.NDArray[np.int64]
-Shorts: TypeAlias = npt.NDArray[np.uint16]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Window: TypeAlias = npt.NDArray[np.uint32]
 Records: TypeAlias = npt.NDArray[Any]  # a structured dtype

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dedicated_server.modes import UnknownModeError, open_match
+from dedicated_server.modes import open_match
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT, VACANT
 from dedicated_server.protocol.inputs import (
@@ -93,7 +93,7 @@ class Playback:
         )
         try:
             self.match = open_match(config, Inputs(newest=self._wire.input_newest, rows=self._wire.inputs))
-        except (BadRosterError, UnknownModeError) as error:
+        except BadRosterError as error:
             raise DamagedRecordingError(f"the match cannot be played: {error}") from None
         self._joined = np.zeros(players, np.bool_)
         self._lost = np.zeros(players, np.bool_)

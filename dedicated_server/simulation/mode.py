@@ -5,27 +5,19 @@ The modes themselves are folders; `dedicated_server.modes` makes a `Mode` of one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.cards.card import ModeCard
-from dedicated_server.errors import DedicatedServerError
 from dedicated_server.simulation.world import DEATHS, PRESENT, World
 
 Spawn = Callable[[ModeCard, npt.NDArray[np.int32], float, np.random.Generator], npt.NDArray[np.float64]]
 Play = Callable[[int], bool]
 Respawn = Callable[[int], None]
 Placements = Callable[[World], npt.NDArray[np.int32]]
-
-
-class UnknownModeError(DedicatedServerError, ValueError):
-    """Raised when a match is asked for in a mode that does not exist. The message names those that do."""
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"no mode {name!r}; there are {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Engine:
         recorder: writes the match to a file.
         clock_ns: measures the stages. Overload is judged by it; nothing else depends on it.
 
-    Raises BadRosterError and UnknownModeError.
+    Raises BadRosterError and HooksError.
     """
 
     def __init__(

@@ -32,13 +32,21 @@ REACTION_S = 0.25  # from seeing someone to the first shot
 BURST_S = 0.4  # of fire, then a pause
 
 
+@njit(cache=True, nogil=True, **INNER)
+def has_line_of_fire(
+    modes: ModeTable, mode: int, own_x_m: float, own_y_m: float, enemy_x_m: float, enemy_y_m: float
+) -> bool:
+    """Whether no box is between the bot and where it sees somebody."""
+    terrain = modes.terrain
+    first, last = terrain.boxes_from[mode], terrain.boxes_from[mode + 1]
+    return is_clear(terrain.boxes, first, last, own_x_m, own_y_m, enemy_x_m, enemy_y_m, 0.0)
+
+
 @njit(cache=True, nogil=True, **STAGE)
 def nearest_enemy(view: ModeView, client: int, modes: ModeTable, mode: int, sight_m: float) -> int:
     """The entity nearest to the client's own that is in view, alive, of another team, nearer than ``sight_m``
     and not behind a box; or NO_TARGET.
     """
-    terrain = modes.terrain
-    first, last = terrain.boxes_from[mode], terrain.boxes_from[mode + 1]
     own_x_m, own_y_m = own_position(view, client)
     nearest, nearest_square = NO_TARGET, sight_m * sight_m
     for entity in range(view.wire.seen_tick.shape[1]):
@@ -49,7 +57,7 @@ def nearest_enemy(view: ModeView, client: int, modes: ModeTable, mode: int, sigh
         if (
             square < nearest_square
             and is_enemy(view, client, entity)
-            and is_clear(terrain.boxes, first, last, own_x_m, own_y_m, x_m, y_m, 0.0)
+            and has_line_of_fire(modes, mode, own_x_m, own_y_m, x_m, y_m)
         ):
             nearest, nearest_square = entity, square
     return nearest
@@ -87,16 +95,6 @@ def choose_target(
         if target != state.target:
             state.target, state.seen_since_s, state.aim_until_s = target, now_s, now_s
     return int(state.target)
-
-
-@njit(cache=True, nogil=True, **INNER)
-def has_line_of_fire(
-    modes: ModeTable, mode: int, own_x_m: float, own_y_m: float, enemy_x_m: float, enemy_y_m: float
-) -> bool:
-    """Whether no box is between the bot and where it sees its target."""
-    terrain = modes.terrain
-    first, last = terrain.boxes_from[mode], terrain.boxes_from[mode + 1]
-    return is_clear(terrain.boxes, first, last, own_x_m, own_y_m, enemy_x_m, enemy_y_m, 0.0)
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -15,9 +15,9 @@ import numpy as np
 
 from dedicated_server.cards import BODY_M
 from dedicated_server.native.compilation import INLINE, STAGE, Floats, Longs, njit
+from dedicated_server.protocol.movement import EAST_M, NORTH_M, SOUTH_M, WEST_M
 
 CORNER_M: Final = 0.05  # bots go round a corner so much further out than they must
-WEST, SOUTH, EAST, NORTH = range(4)
 
 
 class Terrain(NamedTuple):
@@ -109,10 +109,12 @@ def is_clear(
     To touch a box is not to go through it.
     """
     for box in range(first, last):
-        enter, leave = _within(x_m, to_x_m, boxes[box, WEST] - wider_m, boxes[box, EAST] + wider_m, 0.0, 1.0)
+        enter, leave = _within(
+            x_m, to_x_m, boxes[box, WEST_M] - wider_m, boxes[box, EAST_M] + wider_m, 0.0, 1.0
+        )
         if enter < leave:
             enter, leave = _within(
-                y_m, to_y_m, boxes[box, SOUTH] - wider_m, boxes[box, NORTH] + wider_m, enter, leave
+                y_m, to_y_m, boxes[box, SOUTH_M] - wider_m, boxes[box, NORTH_M] + wider_m, enter, leave
             )
             if leave - enter > 1e-9:
                 return False
@@ -139,8 +141,8 @@ def step_out(terrain: Terrain, mode: int, x_m: float, y_m: float) -> tuple[float
     x_m, y_m = min(max(x_m, -half_m), half_m), min(max(y_m, -half_m), half_m)
     for _ in range(2):  # beside one box may be in another
         for box in range(terrain.boxes_from[mode], terrain.boxes_from[mode + 1]):
-            west, east = terrain.boxes[box, WEST] - BODY_M, terrain.boxes[box, EAST] + BODY_M
-            south, north = terrain.boxes[box, SOUTH] - BODY_M, terrain.boxes[box, NORTH] + BODY_M
+            west, east = terrain.boxes[box, WEST_M] - BODY_M, terrain.boxes[box, EAST_M] + BODY_M
+            south, north = terrain.boxes[box, SOUTH_M] - BODY_M, terrain.boxes[box, NORTH_M] + BODY_M
             if west < x_m < east and south < y_m < north:
                 out_x_m = west if (x_m - west < east - x_m and west >= -half_m) or east > half_m else east
                 out_y_m = (

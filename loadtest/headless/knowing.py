@@ -8,7 +8,6 @@ network is where the body is.
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 
@@ -33,10 +32,9 @@ from dedicated_server.protocol.fields import (
     quantise_position,
 )
 from dedicated_server.protocol.movement import box_array
-from dedicated_server.replication.entity_records import object_record
+from dedicated_server.replication.entity_records import RADIANS, write_objects
 from dedicated_server.replication.priority import HORIZON_M
 from dedicated_server.simulation.damage import zone_radius_m
-from dedicated_server.simulation.heading import TURN
 from dedicated_server.simulation.world import (
     ALIVE,
     HEALTH_POINTS,
@@ -57,8 +55,6 @@ from dedicated_server.simulation.world import (
     ZONE_Y_M,
     World,
 )
-
-RADIANS: Final = 2.0 * math.pi / TURN
 
 
 def new_knowledge(card: ModeCard, world: World) -> ModeView:
@@ -94,8 +90,7 @@ def pack_entities(world: World, records: Longs) -> None:
             flags,
         )
         store_record(records[player], record)
-    for number in range(world.objects.shape[1]):
-        store_record(records[players + number], object_record(world, number))
+    write_objects(world, records)
 
 
 @njit(cache=True, nogil=True, **STAGE)

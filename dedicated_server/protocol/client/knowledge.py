@@ -24,6 +24,7 @@ from numba import typeof
 
 from dedicated_server.cards.kinds import KIND_FLAG
 from dedicated_server.native.compilation import INLINE, Floats, Ints, njit
+from dedicated_server.protocol import fields
 from dedicated_server.protocol.client import state
 from dedicated_server.protocol.client.state import ClientState, allocate
 from dedicated_server.protocol.entities import (
@@ -48,7 +49,10 @@ NOBODY: Final = -1  # a flag's carrier where nobody has it
 
 # ModeView.numbers: what the mode's card says.
 VIEW_TEAMS, VIEW_FLAGS = range(2)
-FLAG_AT_HOME, FLAG_CARRIED, FLAG_DROPPED = range(3)
+# What flag_state says, as it is on the wire.
+FLAG_AT_HOME: Final = fields.FLAG_AT_HOME
+FLAG_CARRIED: Final = fields.FLAG_CARRIED
+FLAG_DROPPED: Final = fields.FLAG_DROPPED
 
 
 class ModeView(NamedTuple):
