@@ -22,9 +22,11 @@ from dedicated_server.protocol import sealing
 from dedicated_server.protocol.datagrams import CONNECTED, HEADER_BYTES, IP_UDP_BYTES, MAX_DATAGRAM_BYTES
 from dedicated_server.protocol.server.state import (
     BUDGET_BYTES,
+    LINE_BYTES,
     NEWLY_CONNECTED,
     PACKED_COUNT,
     PLAIN_BITS,
+    SNAPSHOT_EVERY,
     ServerState,
 )
 from dedicated_server.replication.priority import (
@@ -118,15 +120,15 @@ def select_entities(
     wire: ServerState,
     usual_bytes: int,
     tick: int,
-    every: int,
 ) -> None:
     """Make the lists ``selected`` and ``left`` of every connected client for ``tick``.
 
     The wire says how many entities of each client's last list fitted. ``usual_bytes``: the budget of a
-    datagram; a client with many stale entities gets a larger one. With ``every`` above 1, a client is served
-    once in so many ticks, in turns.
+    datagram; a client with many stale entities gets a larger one, as far as its line carries that. `rates`
+    says once in how many ticks a client is served; clients of the same rate take turns.
     """
     status, packed_count, budget_bytes = wire.status, wire.per_slot[PACKED_COUNT], wire.per_slot[BUDGET_BYTES]
+    every, line_bytes = wire.per_slot[SNAPSHOT_EVERY], wire.per_slot[LINE_BYTES]
     before = tick - world.counters[ELAPSED]
     for client in range(len(status)):
         if client + PREFETCH_CLIENTS < len(status):
@@ -141,7 +143,7 @@ def select_entities(
         if wire.per_slot[NEWLY_CONNECTED, client]:  # also a reconnect: this client has nothing in view
             interest.in_view[client] = 0
             interest.renewal_tick[client] = NEVER
-        if status[client] != CONNECTED or (tick + client) % every:
+        if status[client] != CONNECTED or (tick + client) % every[client]:
             continue
         if tick >= interest.renewal_tick[client]:
             _renew_view(world, grid, interest, client, tick)
@@ -156,8 +158,9 @@ def select_entities(
         for index in range(chosen):
             selected[index] = view[selected_place[index]]
         interest.selected_count[client] = chosen
-        budget_bytes[client] = max(
-            usual_bytes, min(OVERHEAD_BYTES + BYTES_PER_RECORD * stale, MAX_DATAGRAM_BYTES)
+        budget_bytes[client] = min(
+            max(usual_bytes, min(OVERHEAD_BYTES + BYTES_PER_RECORD * stale, MAX_DATAGRAM_BYTES)),
+            line_bytes[client],
         )
 
 

@@ -43,6 +43,7 @@ from dedicated_server.replication.interest import (
     prefetch_view,
     select_entities,
 )
+from dedicated_server.replication.rates import set_rates
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation.grid import Grid, new_grid
 from dedicated_server.simulation.world import OBJECT_KIND, POSITION_HISTORY_TICKS, RULES, World, new_world
@@ -129,14 +130,14 @@ def open_datagrams(
 def update_interest(state: int, tick: int, phase: int, countdown_ticks: int, every: int) -> None:
     """Put the tick's result into the wire's units, and select for each client the entities that it is sent.
 
-    ``phase``: PHASE_… of `protocol.fields`. ``every``: a client is served once in so many ticks.
+    ``phase``: PHASE_… of `protocol.fields`. ``every``: what the server's load allows,
+    see `rates`.
     """
     arrays = load_state(state, TICK_TYPE)
     update_combat_hints(arrays.world, arrays.hints)
     replicate_world(arrays.world, arrays.wire, arrays.records, arrays.match_state, phase, countdown_ticks)
-    select_entities(
-        arrays.world, arrays.grid, arrays.interest, arrays.wire, DEFAULT_BUDGET_BYTES, tick, every
-    )
+    set_rates(arrays.wire, every)
+    select_entities(arrays.world, arrays.grid, arrays.interest, arrays.wire, DEFAULT_BUDGET_BYTES, tick)
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -47,7 +47,9 @@ RELIABLE_RING = 128
     PHASE_SENT,
     NEWCOMER,
     VACATED,
-) = range(PER_SLOT_ROWS := 12)
+    SNAPSHOT_EVERY,
+    LINE_BYTES,
+) = range(PER_SLOT_ROWS := 14)
 
 # Values of NEWCOMER, for a slot that was given to a player while the match runs: the player is still to come,
 # or arrives in this tick.
@@ -226,6 +228,8 @@ def allocate(
     per_slot = zeros((PER_SLOT_ROWS, n), np.int32)
     per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
     per_slot[PACKED_COUNT] = -1
+    per_slot[SNAPSHOT_EVERY] = 1
+    per_slot[LINE_BYTES] = datagrams.MAX_DATAGRAM_BYTES
     table = 1 << (4 * n - 1).bit_length()
     rows = n + datagrams.HANDSHAKES_PER_BATCH
     e = n + objects

@@ -47,6 +47,8 @@ What a tick writes:
   stops repeating up to it.
 - ``budget_bytes`` int32[N]: most bytes of one datagram; default 256 kbit/s at 60 Hz with 28 bytes of IP and
   UDP header counted.
+- ``snapshot_every`` int32[N]: a client gets a snapshot once in so many ticks; 1 by default.
+- ``line_bytes`` int32[N]: most bytes of a snapshot that a client's line carries, whatever its budget.
 
 What ``encode_batch`` takes:
 
@@ -107,9 +109,11 @@ from dedicated_server.protocol.server.state import (
     BUDGET_BYTES,
     INPUT_APPLIED,
     INPUT_NEWEST,
+    LINE_BYTES,
     NEWLY_CONNECTED,
     NEWLY_LOST,
     PACKED_COUNT,
+    SNAPSHOT_EVERY,
     allocate,
 )
 from dedicated_server.protocol.server.transmit import seal_batch
@@ -197,6 +201,8 @@ class ServerWire:
         self.input_applied: IntArray = state.per_slot[INPUT_APPLIED]
         self.acked_tick: IntArray = state.per_slot[ACKED_TICK]
         self.budget_bytes: IntArray = state.per_slot[BUDGET_BYTES]
+        self.snapshot_every: IntArray = state.per_slot[SNAPSHOT_EVERY]
+        self.line_bytes: IntArray = state.per_slot[LINE_BYTES]
         self.packed_count: IntArray = state.per_slot[PACKED_COUNT]
         self.newly_connected: IntArray = state.per_slot[NEWLY_CONNECTED]
         self.newly_lost: IntArray = state.per_slot[NEWLY_LOST]

@@ -6,6 +6,7 @@ import random
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,11 +64,12 @@ class Field:
     def move(self, entity: int, x_m: float, y_m: float) -> None:
         self.world.body[w.X_M, entity], self.world.body[w.Y_M, entity] = x_m, y_m
 
-    def step(self, every: int = 1, elapsed: int = 1) -> None:
+    def step(self, every: npt.ArrayLike = 1, elapsed: int = 1) -> None:
         self.tick += elapsed
         self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, elapsed
         fill_grid(self.world, self.grid)
-        select_entities(self.world, self.grid, self.interest, self.wire.state, USUAL_BYTES, self.tick, every)
+        self.wire.snapshot_every[:] = every
+        select_entities(self.world, self.grid, self.interest, self.wire.state, USUAL_BYTES, self.tick)
         self.packed[:] = np.minimum(self.interest.selected_count, self.fits)
         self.newly[:] = 0
 
@@ -245,6 +247,24 @@ def test_under_overload_clients_take_turns_and_forget_nothing() -> None:
         assert len(turns) == 1
         left += field.left(0)
     assert left == [3]
+
+
+def test_each_client_has_a_rate_of_its_own() -> None:
+    field = Field([(0, 0), (30, 0), (60, 0), (90, 0)])
+    served = np.zeros(4, int)
+    for _ in range(16):
+        field.step(every=np.array([1, 2, 4, 8]))
+        served += field.interest.selected_count >= 0
+    assert served.tolist() == [16, 8, 4, 2]
+
+
+def test_no_crowd_makes_a_snapshot_larger_than_its_line_carries() -> None:
+    field = Field([(0, place / 10) for place in range(100)], fits=1)
+    field.wire.line_bytes[1] = 120
+    for _ in range(20):
+        field.step()
+    assert field.budget[0] > USUAL_BYTES
+    assert field.budget[1] == 120
 
 
 def test_nothing_is_selected_for_who_is_not_connected() -> None:

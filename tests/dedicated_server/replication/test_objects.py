@@ -52,7 +52,7 @@ class Field:
             self.tick += 1
             self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, 1
             fill_grid(self.world, self.grid)
-            select_entities(self.world, self.grid, self.interest, self.wire.state, 500, self.tick, 1)
+            select_entities(self.world, self.grid, self.interest, self.wire.state, 500, self.tick)
             for entity in self.interest.selected[0, : self.interest.selected_count[0]]:
                 self.sent[int(entity)].append(self.tick)
             self.left += self.interest.left[0, : self.interest.left_count[0]].tolist()

@@ -21,6 +21,7 @@ from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.replication.combat_hints import update_combat_hints
 from dedicated_server.replication.connections import apply_connection_changes
 from dedicated_server.replication.interest import count_sent_bytes, select_entities
+from dedicated_server.replication.rates import set_rates
 from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.grid import new_grid
@@ -94,7 +95,8 @@ def test_each_stage_does_what_its_parts_do() -> None:
         update_interest(handle.address, tick, PHASE_PLAYING, 9, 1)
         update_combat_hints(a.world, a.hints)
         replicate_world(a.world, a.wire, a.records, a.match_state, PHASE_PLAYING, 9)
-        select_entities(a.world, a.grid, interest, a.wire, DEFAULT_BUDGET_BYTES, tick, 1)
+        set_rates(a.wire, 1)
+        select_entities(a.world, a.grid, interest, a.wire, DEFAULT_BUDGET_BYTES, tick)
         assert bits_of(staged) == bits_of(stepwise)
 
         encode_snapshots(handle.address, tick)
