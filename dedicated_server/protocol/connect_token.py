@@ -23,7 +23,7 @@ from dedicated_server.native import sodium_library
 
 # The wire's major version: a client and a server of two majors do not talk. A token is sealed for one of
 # them, and begins with it. What may be added without a new one stands in `layout`.
-MAJOR = 2
+MAJOR = 3
 VERSION = b"LDWIRE%02d" % MAJOR
 KEY_BYTES = 32
 NONCE_BYTES = 24

@@ -18,11 +18,18 @@ IP_UDP_BYTES = 28  # headers of IP and UDP around a datagram
 
 # First byte of a datagram.
 REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)
-REFUSAL = 6  # 5 is the label of session keys, which the same keys are made from
+REFUSAL = 6  # 5 and 8 are labels of what the same keys derive, see `handshake`
 
-SEQUENCE_AT = 1  # behind the kind
+# The header of a sealed datagram. Upwards the id of the connection stands behind the kind, since a client's
+# address may change; a client has one server, and needs none.
+CONNECTION_AT = 1
+CONNECTION_ENTITY_BYTES = CONNECTION_TAG_BYTES = 2
+CONNECTION_BYTES = CONNECTION_ENTITY_BYTES + CONNECTION_TAG_BYTES
 SEQUENCE_BYTES = 4  # 60 Hz for two years
-HEADER_BYTES = SEQUENCE_AT + SEQUENCE_BYTES
+UP_SEQUENCE_AT = CONNECTION_AT + CONNECTION_BYTES
+UP_HEADER_BYTES = UP_SEQUENCE_AT + SEQUENCE_BYTES
+DOWN_SEQUENCE_AT = 1
+DOWN_HEADER_BYTES = DOWN_SEQUENCE_AT + SEQUENCE_BYTES
 SALT_BYTES = 24  # 16 bytes of the server's own, then a counter of challenges
 MAC_BYTES = 16
 

@@ -224,7 +224,8 @@ def _sizes() -> list[tuple[str, object]]:
         ("challenge", f"{datagrams.CHALLENGE_BYTES} bytes"),
         ("response", f"{datagrams.RESPONSE_BYTES} bytes"),
         ("refusal", f"{datagrams.REFUSAL_BYTES} bytes"),
-        ("header of a sealed datagram", f"{datagrams.HEADER_BYTES} bytes"),
+        ("header of a sealed datagram to the server", f"{datagrams.UP_HEADER_BYTES} bytes"),
+        ("… to a client", f"{datagrams.DOWN_HEADER_BYTES} bytes"),
         ("tag", "AEGIS-128L 32 bytes, ChaCha20-Poly1305 16 bytes"),
         ("replay window", f"{datagrams.REPLAY_WINDOW} sequence numbers"),
         *(

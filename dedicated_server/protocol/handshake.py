@@ -11,7 +11,7 @@ import numpy as np
 
 from dedicated_server.native.compilation import INNER, Bytes, njit
 from dedicated_server.protocol import connect_token, datagrams, sealing
-from dedicated_server.protocol.bits import copy_bytes, same_bytes
+from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes
 
 # Offsets in a request, and in the response, which repeats it.
 AT_TOKEN = 1
@@ -41,8 +41,10 @@ IN_MATCH, IN_PLAYER, IN_ENTITY, _, IN_ADDRESS, _, IN_ISSUED, IN_UP_KEY, IN_DOWN_
 
 TAG_BYTES = connect_token.TAG_BYTES
 KEY_BYTES = connect_token.KEY_BYTES
-# First byte of what session keys are derived from; 1, 2 and 6 are the kinds of the datagrams with a MAC.
+# First bytes of what session keys and the connection's tag are derived from; 1, 2 and 6 are the kinds of the
+# datagrams with a MAC.
 SESSION_LABEL = 5
+CONNECTION_LABEL = 8
 
 _VERSION = np.frombuffer(connect_token.VERSION, np.uint8)
 
@@ -146,3 +148,18 @@ def session_key(out: Bytes, workspace: Bytes, token_key_at: int, cookie: Bytes, 
     sealing.keyed_hash(
         out.ctypes.data, KEY_BYTES, workspace.ctypes.data, 1 + datagrams.SALT_BYTES, token_key_at, KEY_BYTES
     )
+
+
+@njit(cache=True, nogil=True, **INNER)
+def connection_tag(workspace: Bytes, up_key_at: int, cookie: Bytes, cookie_at: int) -> int:
+    """What a session's datagrams to the server bear behind the entity: an earlier session's had another.
+
+    Both ends derive it from the token's client-to-server key (``up_key_at`` is its address) and the
+    challenge's salt: no datagram brings it.
+    """
+    workspace[0] = CONNECTION_LABEL
+    copy_bytes(workspace, 1, cookie, cookie_at, datagrams.SALT_BYTES)
+    hashed = 1 + datagrams.SALT_BYTES
+    at = workspace.ctypes.data
+    sealing.keyed_hash(at + hashed, datagrams.MAC_BYTES, at, hashed, up_key_at, KEY_BYTES)
+    return read_uint(workspace, hashed, datagrams.CONNECTION_TAG_BYTES)

@@ -13,10 +13,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from dedicated_server.native.compilation import Bytes, Ints
-from dedicated_server.protocol.datagrams import FROM_SERVER, MAX_DATAGRAM_BYTES, ROW_BYTES
+from dedicated_server.protocol.datagrams import (
+    FROM_SERVER,
+    MAX_DATAGRAM_BYTES,
+    ROW_BYTES,
+    UP_HEADER_BYTES,
+    UP_SEQUENCE_AT,
+)
 
 RANDOM, CUT, FLIPPED, LENGTHENED, REPLAYED, RENUMBERED = range(6)
-SEQUENCE_BYTES = slice(1, 5)
+_SEQUENCE = slice(UP_SEQUENCE_AT, UP_HEADER_BYTES)
 TRUNCATED_BYTES = MAX_DATAGRAM_BYTES + 1  # the length by which a transport marks what did not fit its row
 
 
@@ -62,5 +68,5 @@ class HostileDatagrams:
 
         rows = np.flatnonzero(kinds == RENUMBERED)
         later = random.integers(2**16, 2**24, len(rows), dtype=np.uint32)
-        data[rows, SEQUENCE_BYTES] = later[:, None].view(np.uint8)
+        data[rows, _SEQUENCE] = later[:, None].view(np.uint8)
         return data, lengths

@@ -19,7 +19,7 @@ from dedicated_server.cards.kinds import KIND_FLAG, KIND_ITEM, KIND_OBSTACLE
 from dedicated_server.native.compilation import INNER, STAGE
 from dedicated_server.native.memory import AllocateZeros, prefetch
 from dedicated_server.protocol import sealing
-from dedicated_server.protocol.datagrams import CONNECTED, HEADER_BYTES, IP_UDP_BYTES, MAX_DATAGRAM_BYTES
+from dedicated_server.protocol.datagrams import CONNECTED, DOWN_HEADER_BYTES, IP_UDP_BYTES, MAX_DATAGRAM_BYTES
 from dedicated_server.protocol.server.state import (
     BUDGET_BYTES,
     LINE_BYTES,
@@ -204,5 +204,5 @@ def count_sent_bytes(sent_bytes: npt.NDArray[np.int64], wire: ServerState) -> No
     for client in range(len(sent_bytes)):
         bits = wire.per_slot[PLAIN_BITS, client]
         if bits > 0:
-            sealed = HEADER_BYTES + sealing.tag_bytes(wire.slots[client].cipher)
+            sealed = DOWN_HEADER_BYTES + sealing.tag_bytes(wire.slots[client].cipher)
             sent_bytes[client] += IP_UDP_BYTES + sealed + ((bits + 7) >> 3)

@@ -103,6 +103,9 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
     hs.response_mac(response, hs.AT_RESPONSE_MAC, response, session.up_key.ctypes.data)
     hs.session_key(session.send_key, hashed, session.up_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
     hs.session_key(session.receive_key, hashed, session.down_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE)
+    session.connection_tag = hs.connection_tag(
+        hashed, session.up_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE
+    )
     session.state = CLIENT_RESPONDING
     session.repeat_at_s = now_s
     return RECEIVED_CHALLENGE
@@ -139,9 +142,9 @@ def _receive_sealed(
 ) -> int:
     if session.state != CLIENT_RESPONDING and session.state != CLIENT_CONNECTED:
         return _drop(state, datagrams.CLIENT_DROP_STATE)
-    if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(session.cipher):
+    if length <= datagrams.DOWN_HEADER_BYTES + sealing.tag_bytes(session.cipher):
         return _drop(state, datagrams.CLIENT_DROP_LENGTH)
-    sequence = read_uint(datagram, datagrams.SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
+    sequence = read_uint(datagram, datagrams.DOWN_SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
     freshness = sealing.check_sequence(session.replay, session.receive_newest, sequence)
     if freshness == sealing.TOO_OLD:
         return _drop(state, datagrams.CLIENT_DROP_TOO_OLD)
@@ -151,8 +154,8 @@ def _receive_sealed(
     sealing.write_sequence_nonce(nonce, sequence)
     at = datagram.ctypes.data
     plain_bytes = sealing.unseal(
-        session.cipher, session.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
-        at + datagrams.HEADER_BYTES, length - datagrams.HEADER_BYTES, state.scratch.ctypes.data,
+        session.cipher, session.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.DOWN_HEADER_BYTES,
+        at + datagrams.DOWN_HEADER_BYTES, length - datagrams.DOWN_HEADER_BYTES, state.scratch.ctypes.data,
     )  # fmt: skip
     if plain_bytes < 0:
         return _drop(state, datagrams.CLIENT_DROP_FORGED)

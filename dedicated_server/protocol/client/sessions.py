@@ -161,5 +161,5 @@ class ClientSessions:
 _OF_ONE_SESSION = (
     "input_tick", "input_echo", "input_applied", "snapshot_tick", "snapshot_at_s", "ack_bits", "rtt_s",
     "reliable_received", "leaves_left", "refusal", "refused_ms", "send_sequence", "repeat_at_s",
-    "received_at_s", "replay", "sent_at_s", "inputs",
+    "received_at_s", "connection_tag", "replay", "sent_at_s", "inputs",
 )  # fmt: skip

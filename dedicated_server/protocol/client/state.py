@@ -74,6 +74,7 @@ _SESSION = np.dtype(
         ("leaves_left", np.int64),  # good-byes still to be sent
         ("refusal", np.int64),  # why the server refused the token, REFUSED_…; 0: it did not
         ("refused_ms", np.int64),  # the server's Unix time when it did
+        ("connection_tag", np.int64),  # of this session, in every header
         ("send_sequence", np.int64),
         ("receive_newest", np.int64),
         ("started_at_s", np.float64),  # of the handshake; below 0: not begun

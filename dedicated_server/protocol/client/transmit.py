@@ -139,13 +139,15 @@ def _write_leave(state: ClientState, session: Row, out: Bytes) -> int:
 @njit(cache=True, nogil=True, **INNER)
 def _seal(state: ClientState, session: Row, bits: int, out: Bytes) -> int:
     out[0] = datagrams.FROM_CLIENT
-    write_uint(out, datagrams.SEQUENCE_AT, session.send_sequence, datagrams.SEQUENCE_BYTES)
+    connection = session.own_entity | session.connection_tag << (8 * datagrams.CONNECTION_ENTITY_BYTES)
+    write_uint(out, datagrams.CONNECTION_AT, connection, datagrams.CONNECTION_BYTES)
+    write_uint(out, datagrams.UP_SEQUENCE_AT, session.send_sequence, datagrams.SEQUENCE_BYTES)
     nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     sealing.write_sequence_nonce(nonce, session.send_sequence)
     session.send_sequence += 1
     at = out.ctypes.data
     sealed_bytes = sealing.seal(
-        session.cipher, session.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
-        state.scratch.ctypes.data, (bits + 7) >> 3, at + datagrams.HEADER_BYTES,
+        session.cipher, session.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.UP_HEADER_BYTES,
+        state.scratch.ctypes.data, (bits + 7) >> 3, at + datagrams.UP_HEADER_BYTES,
     )  # fmt: skip
-    return datagrams.HEADER_BYTES + sealed_bytes
+    return datagrams.UP_HEADER_BYTES + sealed_bytes

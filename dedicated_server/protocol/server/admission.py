@@ -279,6 +279,9 @@ def _begin_session(
     hs.session_key(
         slot.send_key, hashed, private.ctypes.data + hs.IN_DOWN_KEY, datagram, hs.AT_RESPONSE_COOKIE
     )
+    slot.connection_tag = hs.connection_tag(
+        hashed, private.ctypes.data + hs.IN_UP_KEY, datagram, hs.AT_RESPONSE_COOKIE
+    )
     slot.cipher = int64(datagram[hs.AT_CIPHER])
     slot.head_bits = int64(datagram[hs.AT_LENGTHS + layout.LENGTH_CLIENT_MESSAGE])
     slot.input_bits = int64(datagram[hs.AT_LENGTHS + layout.LENGTH_INPUT])

@@ -80,9 +80,9 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
         return datagrams.DROP_NOT_CONNECTED
     slot = state.slots[entity]
     cipher = slot.cipher
-    if length <= datagrams.HEADER_BYTES + sealing.tag_bytes(cipher):
+    if length <= datagrams.UP_HEADER_BYTES + sealing.tag_bytes(cipher):
         return datagrams.DROP_LENGTH
-    sequence = read_uint(datagram, datagrams.SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
+    sequence = read_uint(datagram, datagrams.UP_SEQUENCE_AT, datagrams.SEQUENCE_BYTES)
     freshness = sealing.check_sequence(slot.replay, slot.receive_newest, sequence)
     if freshness == sealing.TOO_OLD:
         return datagrams.DROP_TOO_OLD
@@ -92,8 +92,8 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
     sealing.write_sequence_nonce(nonce, sequence)
     at = datagram.ctypes.data
     plain_bytes = sealing.unseal(
-        cipher, slot.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
-        at + datagrams.HEADER_BYTES, length - datagrams.HEADER_BYTES, state.scratch.ctypes.data,
+        cipher, slot.receive_key.ctypes.data, nonce.ctypes.data, at, datagrams.UP_HEADER_BYTES,
+        at + datagrams.UP_HEADER_BYTES, length - datagrams.UP_HEADER_BYTES, state.scratch.ctypes.data,
     )  # fmt: skip
     if plain_bytes < 0:
         return datagrams.DROP_FORGED

@@ -158,7 +158,7 @@ def _encode_snapshot(
     slot = state.slots[client]
     words = state.plain[client]
     budget = min(int64(state.per_slot[BUDGET_BYTES, client]), datagrams.MAX_DATAGRAM_BYTES)
-    budget_bits = 8 * (budget - datagrams.HEADER_BYTES - sealing.tag_bytes(slot.cipher))
+    budget_bits = 8 * (budget - datagrams.DOWN_HEADER_BYTES - sealing.tag_bytes(slot.cipher))
     base_age = common_age(state.views[BASELINE, client], selected, selected_count, tick)
     gap_bits = gap_bits_for(state.history.shape[1], selected_count, budget_bits)
 

@@ -76,6 +76,7 @@ SLOT = np.dtype(
         ("input_bits", np.int64),  # and of INPUT_FIELDS
         ("token_issued_ms", np.int64),  # of the token in use; −1: none yet; SHUT: no token opens the slot
         ("challenge_counter", np.int64),  # of the session in use; −1: none yet
+        ("connection_tag", np.int64),  # of the session in use, see `handshake`
         ("send_sequence", np.int64),  # next to be sent
         ("receive_newest", np.int64),  # newest that was authentic; −1: none yet
         ("sent_newest_tick", np.int64),  # newest snapshot sent in this session

@@ -28,16 +28,16 @@ def seal_batch(state: ServerState, now_s: float) -> None:
             state.counters[datagrams.KEEP_ALIVES] += 1
         out = state.out_buf[row]
         out[0] = datagrams.FROM_SERVER
-        write_uint(out, datagrams.SEQUENCE_AT, slot.send_sequence, datagrams.SEQUENCE_BYTES)
+        write_uint(out, datagrams.DOWN_SEQUENCE_AT, slot.send_sequence, datagrams.SEQUENCE_BYTES)
         sealing.write_sequence_nonce(nonce, slot.send_sequence)
         at = out.ctypes.data
         sealed_bytes = sealing.seal(
-            slot.cipher, slot.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.HEADER_BYTES,
-            state.plain[client].ctypes.data, (bits + 7) >> 3, at + datagrams.HEADER_BYTES,
+            slot.cipher, slot.send_key.ctypes.data, nonce.ctypes.data, at, datagrams.DOWN_HEADER_BYTES,
+            state.plain[client].ctypes.data, (bits + 7) >> 3, at + datagrams.DOWN_HEADER_BYTES,
         )  # fmt: skip
         slot.send_sequence += 1
         slot.sent_at_s = now_s
-        state.out_len[row] = datagrams.HEADER_BYTES + sealed_bytes
+        state.out_len[row] = datagrams.DOWN_HEADER_BYTES + sealed_bytes
         copy_bytes(state.out_addr[row], 0, slot.address, 0, 16)
         state.per_slot[PLAIN_BITS, client] = 0
         row += 1

@@ -158,8 +158,11 @@ def describe(
     random ones, in bits a byte; ``worst_column``: the same of the most predictable byte of a datagram.
     """
     lanes = {}
-    for name, kind in (("to_server", datagrams.FROM_CLIENT), ("to_client", datagrams.FROM_SERVER)):
-        bodies = [payload[datagrams.HEADER_BYTES :] for payload in others if payload[:1] == bytes([kind])]
+    for name, kind, header_bytes in (
+        ("to_server", datagrams.FROM_CLIENT, datagrams.UP_HEADER_BYTES),
+        ("to_client", datagrams.FROM_SERVER, datagrams.DOWN_HEADER_BYTES),
+    ):
+        bodies = [payload[header_bytes:] for payload in others if payload[:1] == bytes([kind])]
         pooled = b"".join(bodies)
         place, excess = worst_column(bodies, COLUMNS) if bodies else (0, 0.0)
         lanes[name] = {

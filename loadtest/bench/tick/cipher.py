@@ -14,13 +14,13 @@ from numba import njit
 
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol import connect_token, sealing
-from dedicated_server.protocol.datagrams import HEADER_BYTES, MAX_DATAGRAM_BYTES
+from dedicated_server.protocol.datagrams import DOWN_HEADER_BYTES, MAX_DATAGRAM_BYTES
 from loadtest.bench.harness.statistics import percentiles
 
 SIZES: Final = (
     64,
     350,
-    MAX_DATAGRAM_BYTES - HEADER_BYTES - sealing.MAX_TAG_BYTES,
+    MAX_DATAGRAM_BYTES - DOWN_HEADER_BYTES - sealing.MAX_TAG_BYTES,
 )  # a snapshot on the map, one with everybody in sight, the largest datagram
 BATCH: Final = 1_000
 REPEATS: Final = 50
@@ -44,8 +44,8 @@ def seal_many(
     for sequence in range(count):
         sealing.write_sequence_nonce(out[MAX_DATAGRAM_BYTES:], sequence)
         sealed = sealing.seal(
-            cipher, key.ctypes.data, nonce, header, HEADER_BYTES, plain.ctypes.data, len(plain),
-            header + HEADER_BYTES,
+            cipher, key.ctypes.data, nonce, header, DOWN_HEADER_BYTES, plain.ctypes.data, len(plain),
+            header + DOWN_HEADER_BYTES,
         )  # fmt: skip
     return sealed
 
@@ -66,8 +66,8 @@ def open_many(
     opened = 0
     for _ in range(count):
         opened = sealing.unseal(
-            cipher, key.ctypes.data, nonce, header, HEADER_BYTES, header + HEADER_BYTES, sealed_bytes,
-            plain.ctypes.data,
+            cipher, key.ctypes.data, nonce, header, DOWN_HEADER_BYTES,
+            header + DOWN_HEADER_BYTES, sealed_bytes, plain.ctypes.data,
         )  # fmt: skip
     return opened
 

@@ -83,7 +83,7 @@ async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_the
             if tick % 5 == 0:  # what the match would look like if somebody forgot to seal it
                 client = tick // 5 % PLAYERS
                 plain = engine.wire.state.plain[client].tobytes()[:COLUMNS]
-                planted.append(bytes(datagrams.HEADER_BYTES) + plain)
+                planted.append(bytes(datagrams.DOWN_HEADER_BYTES) + plain)
                 tap.send(planted[-1])
             await asyncio.sleep(0.004)
         playing.cancel()
@@ -105,10 +105,13 @@ async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_the
     assert readable_secrets(overheard, SECRETS) == []
     assert readable_secrets(ours, SECRETS) == sorted(SECRETS)
 
-    kinds = (datagrams.FROM_CLIENT, datagrams.FROM_SERVER)
+    headers = {
+        datagrams.FROM_CLIENT: datagrams.UP_HEADER_BYTES,
+        datagrams.FROM_SERVER: datagrams.DOWN_HEADER_BYTES,
+    }
     figures = {}
-    for kind in kinds:
-        bodies = [payload[datagrams.HEADER_BYTES :] for payload in overheard if payload[0] == kind]
+    for kind, header_bytes in headers.items():
+        bodies = [payload[header_bytes:] for payload in overheard if payload[0] == kind]
         pooled = b"".join(bodies)
         figures[kind] = (
             len(bodies),
@@ -120,7 +123,7 @@ async def test_an_eavesdropper_reads_nothing_of_a_match_but_would_if_it_were_the
         assert figures[kind][-1] < MOST_COLUMN_EXCESS_BITS
     print({"cipher": cipher, "kind: datagrams, bytes, bits a byte, worst column and its excess": figures})
 
-    unsealed = [payload[datagrams.HEADER_BYTES :] for payload in ours if payload in set(planted)]
+    unsealed = [payload[datagrams.DOWN_HEADER_BYTES :] for payload in ours if payload in set(planted)]
     assert len(unsealed) >= 0.9 * len(planted)
     assert excess_bits(b"".join(unsealed)) > 10 * MOST_EXCESS_BITS
     assert worst_column(unsealed, 16)[1] > 10 * MOST_COLUMN_EXCESS_BITS

@@ -66,8 +66,11 @@ def blake2(key: bytes, message: bytes, size: int) -> bytes:
     return hashlib.blake2b(message, key=key, digest_size=size).digest()
 
 
-def seal(cipher: int, key: bytes, kind: int, sequence: int, plain: bytes) -> bytes:
-    header = struct.pack("<BI", kind, sequence)
+def seal(
+    cipher: int, key: bytes, kind: int, sequence: int, plain: bytes, *, connection: bytes = b""
+) -> bytes:
+    """``connection``: the connection id, of a datagram to the server."""
+    header = struct.pack("<B", kind) + connection + struct.pack("<I", sequence)
     if cipher == 2:
         nonce = sequence.to_bytes(16, "little")
         return header + bytes(bindings.crypto_aead_aegis128l_encrypt(plain, header, nonce, key[:16]))
@@ -76,8 +79,9 @@ def seal(cipher: int, key: bytes, kind: int, sequence: int, plain: bytes) -> byt
 
 
 def unseal(cipher: int, key: bytes, datagram: bytes) -> bytes | None:
-    header, sealed = datagram[:5], datagram[5:]
-    sequence = int.from_bytes(header[1:], "little")
+    header_bytes = 9 if datagram[0] == 3 else 5
+    header, sealed = datagram[:header_bytes], datagram[header_bytes:]
+    sequence = int.from_bytes(header[-4:], "little")
     try:
         if cipher == 2:
             nonce = sequence.to_bytes(16, "little")
@@ -234,6 +238,7 @@ class OracleClient:
     challenge: bytes = b""
     send_key: bytes = b""
     receive_key: bytes = b""
+    connection: bytes = b""
     history: dict[int, dict[int, Record]] = field(default_factory=dict)
     view: dict[int, Record] = field(default_factory=dict)
 
@@ -260,6 +265,7 @@ class OracleClient:
         salt = challenge[1:25]
         self.send_key = blake2(self.up_key, b"\x05" + salt, 32)
         self.receive_key = blake2(self.down_key, b"\x05" + salt, 32)
+        self.connection = self.token[-68:-66] + blake2(self.up_key, b"\x08" + salt, 16)[:2]
         self.sequence = 0
         response = b"\x02" + self.token[:175] + CLIENT_LENGTHS + challenge[1:49]
         return response + blake2(self.up_key, response, 16)
@@ -273,7 +279,7 @@ class OracleClient:
 
     def seal(self, plain: bytes) -> bytes:
         self.sequence += 1
-        return seal(self.cipher, self.send_key, 3, self.sequence - 1, plain)
+        return seal(self.cipher, self.send_key, 3, self.sequence - 1, plain, connection=self.connection)
 
     def open(self, datagram: bytes) -> Snapshot | None:
         assert datagram[0] == 4

@@ -105,7 +105,7 @@ def test_another_major_version_is_refused_and_counted_whatever_its_sizes_are() -
     table = Table(1, join=False)
     request = OracleClient(token()).request()
     older = request[:1] + b"LDWIRE01" + request[9:176]  # as long as that version's were
-    later = request[:1] + b"LDWIRE03" + request[9:] + bytes(40)
+    later = request[:1] + b"LDWIRE04" + request[9:] + bytes(40)
     for datagram in (older, later, b"\2" + later[1:], request[:8]):
         table.say(0, datagram)
     assert table.serve() == []
@@ -116,7 +116,7 @@ def test_another_major_version_is_refused_and_counted_whatever_its_sizes_are() -
 
 
 def test_a_client_does_not_use_a_token_of_another_major_version() -> None:
-    other = b"LDWIRE03" + token()[8:]
+    other = b"LDWIRE04" + token()[8:]
     with pytest.raises(ConnectTokenError, match="another version"):
         ClientSessions(1, 1).add(other)
 

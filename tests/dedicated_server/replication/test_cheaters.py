@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +41,9 @@ def say(laid: LossyTable, plain: bytes) -> None:
     session = laid.sessions[CHEAT]
     sequence = int(session["send_sequence"])
     session["send_sequence"] = sequence + 1
-    datagram = seal(int(session["cipher"]), session["send_key"].tobytes(), 3, sequence, plain)
+    connection = struct.pack("<HH", session["own_entity"], session["connection_tag"])
+    key = session["send_key"].tobytes()
+    datagram = seal(int(session["cipher"]), key, 3, sequence, plain, connection=connection)
     laid.transport.deliver(datagram, ("198.51.100.1", 40_000 + CHEAT))
 
 

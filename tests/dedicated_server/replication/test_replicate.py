@@ -203,7 +203,9 @@ def test_the_meter_counts_every_byte_that_the_line_sees(bits: list[int], cipher:
     wire.state.per_slot[PLAIN_BITS] = bits
     count_sent_bytes(sent, wire.state)
     around = (
-        IP_UDP_BYTES + datagrams.HEADER_BYTES + (sealing.AEGIS_TAG_BYTES, sealing.CHACHA_TAG_BYTES)[cipher]
+        IP_UDP_BYTES
+        + datagrams.DOWN_HEADER_BYTES
+        + (sealing.AEGIS_TAG_BYTES, sealing.CHACHA_TAG_BYTES)[cipher]
     )
     assert sent.tolist() == [math.ceil(count / 8) + around if count else 0 for count in bits]
 

@@ -22,12 +22,12 @@ def test_what_is_timed_is_a_datagram_as_the_wire_has_it(cipher: int, size: int) 
 
     sealed_bytes = seal_many(cipher, key, plain, out, sequence + 1)
 
-    made = out[: datagrams.HEADER_BYTES + sealed_bytes].tobytes()
+    made = out[: datagrams.DOWN_HEADER_BYTES + sealed_bytes].tobytes()
     assert made == oracle.seal(cipher, key.tobytes(), datagrams.FROM_SERVER, sequence, plain.tobytes())
     back = np.zeros(datagrams.MAX_DATAGRAM_BYTES, np.uint8)
     assert open_many(cipher, key, out, sealed_bytes, back, 2) == size
     assert (back[:size] == plain).all()
-    out[datagrams.HEADER_BYTES] ^= 1
+    out[datagrams.DOWN_HEADER_BYTES] ^= 1
     assert open_many(cipher, key, out, sealed_bytes, back, 1) == -1
 
 
