@@ -145,6 +145,19 @@ def lossy(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_js
 
 
 @app.command()
+def idle(
+    players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 10,
+    seconds: Seconds = 24.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Share of a core that a small match takes, spun for as before and paced as it is."""
+    from loadtest.bench.tick import idle as bench
+
+    _print(lambda: bench.run(players, seconds, seed=seed), as_json)
+
+
+@app.command()
 def capture(
     players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 20,
     seconds: Seconds = 10.0,
@@ -616,7 +629,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.players import players
     from loadtest.bench.resilience.harness import PARTS, run_part
     from loadtest.bench.rewards import rewards
-    from loadtest.bench.tick import cipher, hostile, lossy, scale, tick, transport, wire
+    from loadtest.bench.tick import cipher, hostile, idle, lossy, scale, tick, transport, wire
     from loadtest.bench.upgrade import upgrade
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -628,6 +641,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield cipher.run
     yield lossy.run
     yield hostile.run
+    yield idle.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield tokens.run
     yield rotation.run

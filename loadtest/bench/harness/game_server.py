@@ -58,7 +58,7 @@ async def _serve(config: RunConfig, shared: SharedState, send: Send) -> ServerFi
             stack.callback(floor.close)
         mode = run_config.bench_mode()
         engine = Engine(
-            _match(config, mode.card), FLEET_KEY, transport, secret=bytes(SECRET_BYTES), mode=mode
+            match_of(config, mode.card), FLEET_KEY, transport, secret=bytes(SECRET_BYTES), mode=mode
         )
         clock = SystemTickClock()
         burst = None
@@ -66,7 +66,7 @@ async def _serve(config: RunConfig, shared: SharedState, send: Send) -> ServerFi
             burst = await stack.enter_async_context(
                 EventBurst(engine, config.events_per_s, config.bootstrap, clock)
             )
-        send(ServerReady(_tokens(engine, transport), floor.port if floor else 0))
+        send(ServerReady(tokens_of(engine, transport), floor.port if floor else 0))
         measured = InstrumentedEngine(engine, floor, shared, config, burst)
         await run_paced(measured, clock)
         if burst is not None:
@@ -79,7 +79,8 @@ def _room(players: int) -> int:
     return max(1_024, 2 * players)
 
 
-def _match(config: RunConfig, card: ModeCard) -> MatchConfig:
+def match_of(config: RunConfig, card: ModeCard) -> MatchConfig:
+    """Return the match of a run: everybody alone."""
     return MatchConfig(
         match_id=MATCH_ID,
         card=card,
@@ -94,7 +95,8 @@ def _match(config: RunConfig, card: ModeCard) -> MatchConfig:
     )
 
 
-def _tokens(engine: Engine, transport: Transport) -> tuple[bytes, ...]:
+def tokens_of(engine: Engine, transport: Transport) -> tuple[bytes, ...]:
+    """Return a connect token for each player of the engine's roster."""
     now_s = time.time()
     return tuple(
         connect_token.seal(

@@ -95,6 +95,11 @@ class InstrumentedEngine:
         """Nanoseconds of a turn."""
         return self._engine.period_ns // self._turns_a_tick
 
+    @property
+    def has_slack(self) -> bool:
+        """Whether the engine's next tick may begin late; the floor's turns begin as the engine's do."""
+        return self._engine.has_slack
+
     def prefetch(self) -> None:
         """Let the engine prefetch if the next turn is its own."""
         if self._turn % self._turns_a_tick == 0:

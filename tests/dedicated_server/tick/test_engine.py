@@ -80,6 +80,15 @@ async def test_a_hundred_clients_see_each_other_where_they_are(lay: Lay) -> None
     assert build_report(engine)["kbit_per_client"]["max"] <= 256.0
 
 
+@pytest.mark.parametrize(("players", "slack"), [(10, True), (63, True), (64, False)])
+async def test_a_small_match_has_slack_until_its_ticks_are_long(lay: Lay, players: int, slack: bool) -> None:
+    engine = (await lay(players, here=[])).engine
+    assert engine.has_slack is slack
+    for _ in range(20):
+        engine.overload.note(0.1 / 60, 0)
+    assert engine.has_slack is False
+
+
 async def test_clients_far_apart_are_not_told_of_each_other(lay: Lay) -> None:
     table = await lay(30, run_east, spawn_radius_m=900.0)
     await table.play(90)

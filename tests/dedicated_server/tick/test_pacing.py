@@ -9,23 +9,27 @@ import numpy as np
 
 from dedicated_server.tick.pacing import (
     CAN_SPIN,
+    MAX_LEAD_NS,
+    PREFETCH_NS,
     SECOND_NS,
-    SPIN_NS,
     SystemTickClock,
+    WakeUps,
     run_paced,
     sleep_until_ns,
     spin_until_ns,
 )
 
 PERIOD_NS = SECOND_NS // 60
+WAKES_LATE_NS = 30_000
 
 
 class TurnedClock:
-    """Time passes only by waiting, and by the work that the engine does."""
+    """Time passes only by waiting, and by the work that the engine does; threads wake up ``late_ns`` late."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_ns: int = WAKES_LATE_NS) -> None:
         self.at_ns = 5_000
-        self.late_ns = 0  # how much too late the next wait ends
+        self.late_ns = late_ns
+        self.spun_ns = 0
 
     def now_ns(self) -> int:
         return self.at_ns
@@ -33,12 +37,13 @@ class TurnedClock:
     def unix_s(self, now_ns: int) -> float:
         return 1_700_000_000.0 + now_ns / SECOND_NS
 
-    async def sleep_until_near(self, due_ns: int) -> None:
-        self.at_ns = max(self.at_ns, due_ns - SPIN_NS) + self.late_ns
-        self.late_ns = 0
+    async def sleep_until(self, wake_ns: int) -> None:
+        if self.at_ns < wake_ns:
+            self.at_ns = wake_ns + self.late_ns
         await asyncio.sleep(0)
 
     def spin_until(self, due_ns: int) -> None:
+        self.spun_ns += max(due_ns - self.at_ns, 0)
         self.at_ns = max(self.at_ns, due_ns)
 
 
@@ -46,6 +51,7 @@ class Work:
     """Takes ``costs_ns`` per tick, the last of them for ever after."""
 
     period_ns = PERIOD_NS
+    has_slack = False
 
     def __init__(self, clock: TurnedClock, costs_ns: list[int], ticks: int) -> None:
         self.clock = clock
@@ -84,14 +90,56 @@ async def test_ticks_are_a_period_apart_whatever_they_cost() -> None:
 
 async def test_the_engine_gets_ready_just_before_each_tick_but_never_makes_one_late() -> None:
     clock = TurnedClock()
-    work = Work(clock, [0, PERIOD_NS - SPIN_NS // 100, 0], ticks=4)
+    work = Work(clock, [0, PERIOD_NS - 3_000, 0], ticks=4)
     await run_paced(work, clock)
-    early_ns = [
-        work.at_ns[1] - SPIN_NS,
-        work.at_ns[3] - SPIN_NS,
-    ]  # the first is due at once, the third almost
-    assert work.prepared_at_ns == early_ns
+    assert len(work.prepared_at_ns) == 2  # the first is due at once, the third almost
+    for early_ns, due_ns in zip(work.prepared_at_ns, (work.at_ns[1], work.at_ns[3]), strict=True):
+        assert PREFETCH_NS < due_ns - early_ns < MAX_LEAD_NS
     assert work.late_s == [0.0] * 4
+
+
+async def test_an_engine_with_slack_is_never_spun_for_and_begins_as_late_as_the_machine_wakes_it() -> None:
+    clock = TurnedClock()
+    work = Work(clock, [200_000], ticks=600)
+    work.has_slack = True
+    await run_paced(work, clock)
+    assert clock.spun_ns == 0
+    assert work.prepared_at_ns == []
+    assert work.late_s[1:] == [WAKES_LATE_NS / SECOND_NS] * 599
+    assert np.unique(np.diff(work.at_ns[1:])).tolist() == [PERIOD_NS]
+
+
+async def test_the_spin_is_as_long_as_the_machine_wakes_threads_late() -> None:
+    spun_us = {}
+    for late_us in (5, 30, 150):
+        clock = TurnedClock(late_us * 1_000)
+        wake_ups = WakeUps()
+        await run_paced(Work(clock, [200_000], ticks=600), clock, wake_ups)
+        assert late_us <= wake_ups.late_ns / 1e3 <= 1.2 * late_us
+        spun_us[late_us] = clock.spun_ns / 600 / 1e3
+    # what is left of the time for prefetching is spun, and no more than a tenth of the lateness on average
+    assert all(PREFETCH_NS / 1e3 <= spun <= PREFETCH_NS / 1e3 + 20 for spun in spun_us.values()), spun_us
+
+
+def test_one_late_wake_up_hardly_lengthens_the_spin_and_many_never_past_its_bound() -> None:
+    wake_ups = WakeUps()
+    for _ in range(200):
+        wake_ups.note(20_000)
+    usual_ns = wake_ups.lead_ns(False)
+    wake_ups.note(40_000_000)
+    assert wake_ups.lead_ns(False) <= usual_ns + 4_000
+    for _ in range(1_000):
+        wake_ups.note(40_000_000)
+    assert wake_ups.lead_ns(False) == MAX_LEAD_NS
+    assert wake_ups.lead_ns(True) == 0
+
+
+async def test_a_wait_that_never_was_says_nothing_about_the_machine() -> None:
+    clock = TurnedClock()
+    wake_ups = WakeUps()
+    expected_ns = wake_ups.late_ns
+    await run_paced(Work(clock, [3 * PERIOD_NS], ticks=100), clock, wake_ups)
+    assert wake_ups.late_ns == expected_ns
 
 
 async def test_a_late_tick_is_not_made_up_for_and_the_next_is_on_time() -> None:
@@ -145,7 +193,7 @@ async def test_the_system_clock_never_wakes_early_and_tells_unix_time() -> None:
     clock = SystemTickClock()
     for wait_ns in (0, 100_000, 3_000_000, 20_000_000):
         due_ns = clock.now_ns() + wait_ns
-        await clock.sleep_until_near(due_ns)
+        await clock.sleep_until(due_ns - 50_000)
         clock.spin_until(due_ns)
         assert clock.now_ns() >= due_ns
     assert abs(clock.unix_s(clock.now_ns()) - time.time()) < 1.0

@@ -53,6 +53,17 @@ def in_order(figures: dict[str, float], *names: str) -> None:
     assert values == sorted(values)
 
 
+def test_idle_shows_what_a_small_match_costs_in_turns_with_spinning() -> None:
+    found = printed("idle", "--players", "4", "--seconds", "3")
+
+    assert (found["players"], found["blocks"]) == (4, 2)
+    assert found["spin_off"] is True
+    assert found["spun_share"]["spun"] > 0.0
+    for policy in ("spun", "paced"):
+        assert 0.0 < found["core_share"][policy] < 1.0
+        assert set(found["late_us"][policy]) == {"p50", "p99"}
+
+
 def test_tick_shows_a_tick_beside_a_floor_that_carried_the_same_datagrams() -> None:
     found = printed("tick", "--players", "8", "--layout", "cluster", "--seconds", "1")
 
