@@ -8,6 +8,7 @@ else: each has its own loop.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import struct
 import sys
@@ -46,7 +47,14 @@ errno_location = types.ExternalFunction("__errno_location", types.CPointer(types
 
 # family in the host's order, port and address in the network's, 8 bytes of padding
 SOCKADDR_IN: Final = struct.Struct("=H2s4s8x")
-ADDRESS_BYTES: Final = SOCKADDR_IN.size
+# family, port, flow label, address, scope: the interface that a link-local address belongs to
+SOCKADDR_IN6: Final = struct.Struct("=H2sI16sI")
+# Room for a peer's address of either family; behind a sockaddr_in the rest is zero.
+ADDRESS_BYTES: Final = SOCKADDR_IN6.size
+_FAMILY: Final = struct.Struct("=H")
+
+# An address as the socket module has it: two places for IPv4, four for IPv6.
+SocketName = tuple[str, int] | tuple[str, int, int, int]
 
 
 def message_headers(
@@ -74,20 +82,40 @@ def row_addresses(rows: npt.NDArray[np.generic]) -> Words:
     return addresses
 
 
-def pack_sockaddr(host: str, port: int) -> bytes:
-    """Write an IPv4 address as ``struct sockaddr_in``, as ``recvmmsg`` does: 16 bytes.
+def name_bytes(family: int) -> int:
+    """How many bytes an address has for a socket of this family, AF_INET or AF_INET6."""
+    return SOCKADDR_IN6.size if family == socket.AF_INET6 else SOCKADDR_IN.size
 
-    Raises OSError for another address.
+
+def pack_sockaddr(host: str, port: int, flow: int = 0, scope: int = 0) -> bytes:
+    """Write an address as ``recvmmsg`` does: ADDRESS_BYTES of ``sockaddr_in`` or ``sockaddr_in6``.
+
+    An IPv4 host makes the former; a socket of both families has its IPv4 peers in the latter, mapped
+    (``::ffff:203.0.113.7``). Raises ValueError for what is no address.
     """
-    return SOCKADDR_IN.pack(socket.AF_INET, port.to_bytes(2, "big"), socket.inet_aton(host))
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    network_port = port.to_bytes(2, "big")
+    if ip.version == 4:
+        return SOCKADDR_IN.pack(socket.AF_INET, network_port, ip.packed).ljust(ADDRESS_BYTES, b"\0")
+    return SOCKADDR_IN6.pack(socket.AF_INET6, network_port, flow, ip.packed, scope)
 
 
 def unpack_sockaddr(packed: bytes) -> tuple[str, int]:
-    """Read host and port from a ``struct sockaddr_in``."""
-    _family, port, host = SOCKADDR_IN.unpack(packed)
+    """Read host and port of either family; a mapped IPv4 address is that IPv4 address again."""
+    host, port = socket_name(packed)[:2]
+    ip = ipaddress.ip_address(host)
+    return str(getattr(ip, "ipv4_mapped", None) or ip), port
+
+
+def socket_name(packed: bytes) -> SocketName:
+    """Read an address of either family as sockets of that family take it."""
+    if _FAMILY.unpack_from(packed)[0] == socket.AF_INET6:
+        _family, port, flow, host, scope = SOCKADDR_IN6.unpack_from(packed)
+        return str(ipaddress.IPv6Address(host)), int.from_bytes(port, "big"), flow, scope
+    _family, port, host = SOCKADDR_IN.unpack_from(packed)
     return socket.inet_ntoa(host), int.from_bytes(port, "big")
 
 
 def sockaddr(host: str, port: int) -> Bytes:
-    """`pack_sockaddr` as an array: uint8[16]."""
+    """`pack_sockaddr` as an array: uint8[ADDRESS_BYTES]."""
     return np.frombuffer(pack_sockaddr(host, port), np.uint8)

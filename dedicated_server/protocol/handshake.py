@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, Bytes, njit
+from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import connect_token, datagrams, sealing
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes
 
@@ -70,12 +71,12 @@ def cookie_mac(
     cookie_at: int,
 ) -> None:
     """Authenticate source address, token and challenge: the server's memory, kept by the client."""
-    copy_bytes(workspace, 0, address, 0, 8)
-    copy_bytes(workspace, 8, datagram, AT_TOKEN_TAG, TAG_BYTES)
-    copy_bytes(workspace, 8 + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
+    copy_bytes(workspace, 0, address, 0, ADDRESS_BYTES)
+    copy_bytes(workspace, ADDRESS_BYTES, datagram, AT_TOKEN_TAG, TAG_BYTES)
+    copy_bytes(workspace, ADDRESS_BYTES + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
     sealing.keyed_hash(
-        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data, 8 + TAG_BYTES + IN_COOKIE_MAC,
-        cookie_key.ctypes.data, KEY_BYTES,
+        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data,
+        ADDRESS_BYTES + TAG_BYTES + IN_COOKIE_MAC, cookie_key.ctypes.data, KEY_BYTES,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ DEFAULT_CAPACITY: Final = 2_048
 async def open_transport(
     host: str, port: int, kind: TransportKind = DEFAULT_KIND, *, capacity: int = DEFAULT_CAPACITY
 ) -> Transport:
-    """Bind a UDP socket at ``host`` (IPv4 address or name) and ``port`` (0: any free one).
+    """Bind a UDP socket at ``host`` (address of either family, or name) and ``port`` (0: any free one).
 
     ``capacity`` bounds the datagrams taken per drain. Raises PortInUseError, UnsupportedTransportError where
     the platform has no ``mmsg``, and TransportError for any other refusal of the operating system.

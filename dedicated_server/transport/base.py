@@ -43,7 +43,7 @@ class Inbox(NamedTuple):
 
     data: npt.NDArray[np.uint8]  # [capacity, ROW_BYTES]
     length: npt.NDArray[np.int32]  # [capacity] bytes; above MAX_DATAGRAM_BYTES: too long, and cut off
-    address: npt.NDArray[np.uint8]  # [capacity, ADDRESS_BYTES] struct sockaddr_in of the sender
+    address: npt.NDArray[np.uint8]  # [capacity, ADDRESS_BYTES] struct sockaddr_in or _in6 of the sender
 
 
 @dataclass
@@ -108,12 +108,18 @@ def new_inbox(capacity: int, zeros: AllocateZeros = np.zeros) -> Inbox:
 async def bind(host: str, port: int) -> asyncio_dgram.DatagramServer:
     """Open the socket with asyncio-dgram, its buffers as large as the system allows. Raises TransportError.
 
+    It is of the family of ``host``. One of IPv6 takes IPv4 too where it is bound to ``::``, as `V6ONLY` is
+    off.
+
     The socket is bound here and not by the event loop. The event loop would look an address up as if it were
     a name, in four
     threads that stay: they take 1 MB, and a process with threads must not fork.
     """
-    address = await _resolved(host)
-    owned = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family, address = await _resolved(host)
+    try:
+        owned = udp_socket(family)
+    except OSError as error:
+        raise TransportError(f"cannot open UDP {host}: {error.strerror or error}") from None
     owned.setblocking(False)
     try:
         owned.bind((address, port))
@@ -121,21 +127,32 @@ async def bind(host: str, port: int) -> asyncio_dgram.DatagramServer:
         owned.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(f"UDP port {port} of {host} is in use") from None
-        raise TransportError(f"cannot open UDP {host}:{port}: {error.strerror or error}") from None
+        raise TransportError(f"cannot open UDP {host}, port {port}: {error.strerror or error}") from None
     stream = await asyncio_dgram.from_socket(owned)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         stream.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
     return stream
 
 
-async def _resolved(host: str) -> str:
-    """The IPv4 address of a host; raises TransportError."""
+def udp_socket(family: int) -> socket.socket:
+    """An unbound UDP socket of a family; one of IPv6 is for both. Raises OSError."""
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return opened
+
+
+async def _resolved(host: str) -> tuple[int, str]:
+    """The family and address of a host, IPv4 where a name has both; raises TransportError."""
     try:
-        return str(ipaddress.IPv4Address(host))
+        ip = ipaddress.ip_address(host)
     except ValueError:
         pass
+    else:
+        return (socket.AF_INET if ip.version == 4 else socket.AF_INET6), str(ip)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except OSError as error:
-        raise TransportError(f"{host} is not an IPv4 address, nor a name of one: {error}") from None
-    return str(found[0][4][0])
+        raise TransportError(f"{host} is not an IP address, nor a name of one: {error}") from None
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, str(address[0])

@@ -10,11 +10,10 @@ import asyncio_dgram
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.native.mmsg import pack_sockaddr, unpack_sockaddr
+from dedicated_server.native.mmsg import SocketName, pack_sockaddr, socket_name
 from dedicated_server.protocol.datagrams import ROW_BYTES
 from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
 
-Address = tuple[str, int]
 # Addresses whose other form is remembered. The bound keeps a flood from spoofed addresses from growing it.
 KNOWN_ADDRESSES: Final = 4_096
 
@@ -30,12 +29,12 @@ class DgramTransport:
         self.inbox: Inbox = new_inbox(capacity)
         self.traffic = Traffic()
         self._stream = stream
-        self._address: Address = stream.sockname
+        self._address: SocketName = stream.sockname
         self._filled = 0
-        self._outgoing: deque[tuple[bytes, Address]] = deque(maxlen=capacity)
+        self._outgoing: deque[tuple[bytes, SocketName]] = deque(maxlen=capacity)
         self._something_to_send = asyncio.Event()
-        self._packed: dict[Address, npt.NDArray[np.uint8]] = {}
-        self._unpacked: dict[bytes, Address] = {}
+        self._packed: dict[SocketName, npt.NDArray[np.uint8]] = {}
+        self._unpacked: dict[bytes, SocketName] = {}
         self._tasks = [
             asyncio.create_task(self._keep_receiving(), name="udp-receive"),
             asyncio.create_task(self._keep_sending(), name="udp-send"),
@@ -127,7 +126,7 @@ class DgramTransport:
                 else:
                     self.traffic.tx_datagrams += 1
 
-    def _pack(self, address: Address) -> npt.NDArray[np.uint8]:
+    def _pack(self, address: SocketName) -> npt.NDArray[np.uint8]:
         packed = self._packed.get(address)
         if packed is None:
             if len(self._packed) >= KNOWN_ADDRESSES:
@@ -136,10 +135,10 @@ class DgramTransport:
             self._packed[address] = packed
         return packed
 
-    def _unpack(self, packed: bytes) -> Address:
+    def _unpack(self, packed: bytes) -> SocketName:
         address = self._unpacked.get(packed)
         if address is None:
             if len(self._unpacked) >= KNOWN_ADDRESSES:
                 self._unpacked.clear()
-            address = self._unpacked[packed] = unpack_sockaddr(packed)
+            address = self._unpacked[packed] = socket_name(packed)
         return address

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from dedicated_server.native.mmsg import pack_sockaddr, unpack_sockaddr
 from dedicated_server.transport.base import Inbox, Traffic, new_inbox
-from dedicated_server.transport.dgram import Address
 
 
 class MemoryTransport:
@@ -24,10 +23,10 @@ class MemoryTransport:
         self.port = port
         self.inbox: Inbox = new_inbox(capacity)
         self.traffic = Traffic()
-        self.sent: list[tuple[bytes, Address]] = []
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self._filled = 0
 
-    def deliver(self, datagram: bytes, sender: Address) -> None:
+    def deliver(self, datagram: bytes, sender: tuple[str, int]) -> None:
         """Let a datagram arrive, to be drained by the next tick."""
         if self._filled == len(self.inbox.length):
             self.traffic.rx_dropped += 1

@@ -32,8 +32,10 @@ from dedicated_server.native.mmsg import (
     NAME,
     NAME_LENGTH,
     SIZE,
+    SocketName,
     errno_location,
     message_headers,
+    name_bytes,
     recvmmsg,
     row_addresses,
     sendmmsg,
@@ -123,8 +125,9 @@ class MmsgTransport:
         self._capacity = capacity
         self._traffic = Traffic()
         self._socket = owned
-        self._address: tuple[str, int] = owned.getsockname()
+        self._address: SocketName = owned.getsockname()
         self._descriptor = owned.fileno()
+        self._name_bytes = name_bytes(owned.family)
         self._send_headers, self._send_vectors = message_headers(0, self._arena.zeros)
 
     @functools.cached_property
@@ -186,7 +189,9 @@ class MmsgTransport:
     ) -> int:
         """Hand all rows to the kernel, in one call unless it refuses one of them."""
         if count > len(self._send_headers):
-            self._send_headers, self._send_vectors = message_headers(count, self._arena.zeros)
+            self._send_headers, self._send_vectors = message_headers(
+                count, self._arena.zeros, self._name_bytes
+            )
         accepted, refused = send(
             self._descriptor, self._send_headers, self._send_vectors, data, length, address, count
         )

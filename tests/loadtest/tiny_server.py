@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from dedicated_server.native.mmsg import sockaddr
+from dedicated_server.native.mmsg import ADDRESS_BYTES, sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.entities import FLAG_ALIVE, pack_player
 from dedicated_server.protocol.fields import MATCH_COLUMNS, PHASE_PLAYING
@@ -86,7 +86,7 @@ class TinyServer:
         self.tick += 1
         batch = np.zeros((MAX_BATCH, 1_232), np.uint8)
         lengths = np.zeros(MAX_BATCH, np.int32)
-        senders = np.zeros((MAX_BATCH, 16), np.uint8)
+        senders = np.zeros((MAX_BATCH, ADDRESS_BYTES), np.uint8)
         count = 0
         with contextlib.suppress(BlockingIOError):
             while count < MAX_BATCH:

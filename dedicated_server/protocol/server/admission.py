@@ -5,21 +5,20 @@ what a token costs to open (2 µs) is bounded per batch, so that a flood cannot 
 
 A player whose token has expired, or who was kicked, is told so, for a client that hears nothing tries for
 ten seconds and learns nothing; whoever sends anything else is not answered.
-
-The address table finds the slot of a datagram's source address and is at most a quarter full. It holds only
-addresses that answered a challenge, so nobody can fill it from outside.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dedicated_server.native.compilation import INNER, STAGE, Bytes, Longs, Records, int64, njit
+from dedicated_server.native.compilation import INNER, Bytes, int64, njit
+from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import connect_token, datagrams, layout, sealing
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
+from dedicated_server.protocol.server.addresses import bind_address, same_address
 from dedicated_server.protocol.server.roster import begin_roster
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -36,56 +35,6 @@ from dedicated_server.protocol.server.state import (
 
 _DIRECTOR = connect_token.DIRECTOR_ENTITY
 _LAYOUT = np.frombuffer(layout.SERVER_LAYOUT, np.uint8)
-_SPREAD = int64(-7046029254386353131)  # odd, 2^64 divided by the golden ratio
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def address_key(address: Bytes) -> int:
-    """The 8 identifying bytes of a ``sockaddr_in`` (family, port, IPv4 address) as int64."""
-    key = int64(0)
-    for byte in range(8):
-        key |= int64(address[byte]) << int64(8 * byte)
-    return key
-
-
-@njit(cache=True, nogil=True, **INNER)
-def _place(table: Longs, key: int) -> int:
-    """The place of the key in the table, or the empty place where it would go."""
-    mask = table.shape[1] - 1
-    place: int = ((key * _SPREAD) >> int64(32)) & mask
-    while table[0, place] != 0 and table[0, place] != key:
-        place = (place + 1) & mask
-    return place
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def find_slot(table: Longs, key: int) -> int:
-    """Find the slot of an address by its `address_key`; −1 where there is none. ``table``.
-
-    Int64[2, T], keys and slots.
-    """
-    place = _place(table, key)
-    return table[1, place] if key != 0 and table[0, place] == key else int64(-1)
-
-
-@njit(cache=True, nogil=True, **STAGE)
-def bind_address(table: Longs, slots: Records, slot: int, address: Bytes) -> None:
-    """Give an address to a slot; a slot that had it loses it. Rebuilds the table, as handshakes are rare."""
-    key = address_key(address)
-    for other in range(slots.shape[0]):
-        if address_key(slots[other].address) == key:
-            slots[other].address[:] = 0
-    for byte in range(16):
-        slots[slot].address[byte] = address[byte]
-    table[0, :] = 0
-    for other in range(slots.shape[0]):
-        key = address_key(slots[other].address)
-        if key != 0:
-            place = _place(table, key)
-            table[0, place] = key
-            table[1, place] = other
-
-
 ADMITTED = -1
 
 
@@ -208,7 +157,7 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_ma
         return datagrams.DROP_KICKED
     if same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES):
         # A token serves one address. A player who moves to another asks for a new token.
-        if slot.token_issued_ms >= 0 and address_key(slot.address) != address_key(address):
+        if slot.token_issued_ms >= 0 and not same_address(slot.address, address):
             return datagrams.DROP_TOKEN_USED
     elif read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
         return datagrams.DROP_TOKEN_USED
@@ -244,7 +193,7 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
         hs.AT_TOKEN_TAG,
     )  # fmt: skip
     state.out_len[row] = datagrams.CHALLENGE_BYTES
-    copy_bytes(state.out_addr[row], 0, address, 0, 16)
+    copy_bytes(state.out_addr[row], 0, address, 0, ADDRESS_BYTES)
     state.out_count[0] = row + 1
     state.counters[datagrams.CHALLENGES] += 1
 
@@ -261,7 +210,7 @@ def _write_refusal(state: ServerState, datagram: Bytes, address: Bytes, reason: 
         state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram, hs.AT_TOKEN_TAG,
     )  # fmt: skip
     state.out_len[row] = datagrams.REFUSAL_BYTES
-    copy_bytes(state.out_addr[row], 0, address, 0, 16)
+    copy_bytes(state.out_addr[row], 0, address, 0, ADDRESS_BYTES)
     state.out_count[0] = row + 1
 
 

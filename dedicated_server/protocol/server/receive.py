@@ -13,6 +13,7 @@ from dedicated_server.protocol.bits import (
 )
 from dedicated_server.protocol.fields import HISTORY_TICKS, MESSAGE_LEAVE
 from dedicated_server.protocol.server import admission
+from dedicated_server.protocol.server.addresses import find_slot
 from dedicated_server.protocol.server.reliable import acknowledge_reliable
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -73,7 +74,7 @@ def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, no
 
 @njit(cache=True, nogil=True, **INNER)
 def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float) -> int:
-    entity = admission.find_slot(state.addresses, admission.address_key(sender))
+    entity = find_slot(state.addresses, state.slots, sender)
     if entity < 0:
         return datagrams.DROP_UNKNOWN_ADDRESS
     if state.status[entity] != datagrams.CONNECTED:

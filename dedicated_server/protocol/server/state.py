@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.native.memory import AllocateZeros
+from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import connect_token, datagrams
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
 from dedicated_server.protocol.delta import CODE_WORDS, LONGEST_CODE_BITS
@@ -89,7 +90,7 @@ SLOT = np.dtype(
         ("waiting", np.uint64),  # bit −t % 64: the snapshot of tick t is kept, and not acknowledged
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64),
-        ("address", np.uint8, (16,)),
+        ("address", np.uint8, (ADDRESS_BYTES,)),
         ("token_tag", np.uint8, (16,)),
         ("send_key", np.uint8, (32,)),
         ("receive_key", np.uint8, (32,)),
@@ -181,7 +182,7 @@ class ServerState(NamedTuple):
     ]  # [G, RUN_AGES, RUN_WORDS]: records put together in this tick, see `snapshot_records`
     out_buf: npt.NDArray[np.uint8]  # [M, ROW_BYTES]
     out_len: npt.NDArray[np.int32]  # [M]
-    out_addr: npt.NDArray[np.uint8]  # [M, 16]
+    out_addr: npt.NDArray[np.uint8]  # [M, ADDRESS_BYTES]
     out_count: npt.NDArray[np.int32]  # [1]
     drops: npt.NDArray[np.int64]
     counters: npt.NDArray[np.int64]
@@ -262,7 +263,7 @@ def allocate(
         runs=zeros((groups, RUN_AGES, RUN_WORDS), np.uint64),
         out_buf=zeros((rows, ROW_BYTES), np.uint8),
         out_len=zeros(rows, np.int32),
-        out_addr=zeros((rows, 16), np.uint8),
+        out_addr=zeros((rows, ADDRESS_BYTES), np.uint8),
         out_count=zeros(1, np.int32),
         drops=zeros(len(datagrams.DROP_REASONS), np.int64),
         counters=zeros(len(datagrams.COUNTERS), np.int64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import STAGE, int64, njit
+from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import datagrams, sealing
 from dedicated_server.protocol.bits import copy_bytes, write_uint
 from dedicated_server.protocol.server.state import PLAIN_BITS, ServerState
@@ -38,7 +39,7 @@ def seal_batch(state: ServerState, now_s: float) -> None:
         slot.send_sequence += 1
         slot.sent_at_s = now_s
         state.out_len[row] = datagrams.DOWN_HEADER_BYTES + sealed_bytes
-        copy_bytes(state.out_addr[row], 0, slot.address, 0, 16)
+        copy_bytes(state.out_addr[row], 0, slot.address, 0, ADDRESS_BYTES)
         state.per_slot[PLAIN_BITS, client] = 0
         row += 1
     state.counters[datagrams.SENT] += row

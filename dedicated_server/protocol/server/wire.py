@@ -23,9 +23,9 @@ What the transport gives (any row stride; rows at least 1,200 bytes):
 
 - ``datagrams`` uint8[M, 1200+], ``lengths`` int32[M] (a length above 1,200 marks a truncated one),
   ``count`` ≤ M
-- ``addresses`` uint8[M, 16]: ``struct sockaddr_in`` as recvmmsg writes it: family (host order), port
-  (network order), IPv4 address, 8 zero bytes. The first 8 bytes identify a client. Transports without
-  sockaddr build it with `native.mmsg.sockaddr(host, port)`.
+- ``addresses`` uint8[M, ADDRESS_BYTES]: ``struct sockaddr_in6``, or ``sockaddr_in`` and zeros, as recvmmsg
+  writes it. All of it identifies a client. Transports without sockaddr build it with
+  `native.mmsg.sockaddr(host, port)`.
 
 What a tick reads after ``open_batch``:
 

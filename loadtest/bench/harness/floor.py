@@ -24,6 +24,7 @@ from dedicated_server.native.mmsg import (
     SUPPORTED,
     errno_location,
     message_headers,
+    name_bytes,
     recvmmsg,
     row_addresses,
     sendmmsg,
@@ -104,7 +105,7 @@ class Floor:
         self._rows = np.zeros((2, capacity, ROW_BYTES), np.uint8)
         self._addresses = np.zeros((2, capacity, len(sockaddr(host, 0))), np.uint8)
         (self._incoming, incoming), (self._outgoing, self._out_vectors) = (
-            message_headers(capacity) for _ in range(2)
+            message_headers(capacity, address_bytes=name_bytes(self._socket.family)) for _ in range(2)
         )
         for rows, addresses, headers, vectors in zip(
             self._rows,

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.native.mmsg import sockaddr
+from dedicated_server.native.mmsg import ADDRESS_BYTES, sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
@@ -100,7 +100,7 @@ class Table:
         count = len(self.heard)
         batch = np.zeros((count + 1, 1300), np.uint8)
         lengths = np.zeros(count + 1, np.int32)
-        senders = np.zeros((count + 1, 16), np.uint8)
+        senders = np.zeros((count + 1, ADDRESS_BYTES), np.uint8)
         for row, (sender, datagram) in enumerate(self.heard):
             batch[row, : len(datagram)] = np.frombuffer(datagram[:1300], np.uint8)
             lengths[row] = len(datagram)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from dedicated_server.native.mmsg import sockaddr
+from dedicated_server.native.mmsg import ADDRESS_BYTES, sockaddr
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
@@ -40,7 +40,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
         match_state = np.zeros(MATCH_COLUMNS, np.int32)
         room = np.zeros(ROOM, np.uint8)
         batch, lengths = np.zeros((64, ROOM), np.uint8), np.zeros(64, np.int32)
-        senders = np.zeros((64, 16), np.uint8)
+        senders = np.zeros((64, ADDRESS_BYTES), np.uint8)
         by_port = {player.getsockname()[1]: index for index, player in enumerate(players)}
         for tick in range(1, 30):
             now_s += 1 / 60

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dedicated_server.native.mmsg import ADDRESS_BYTES, pack_sockaddr, unpack_sockaddr
+from dedicated_server.native.mmsg import ADDRESS_BYTES, pack_sockaddr, socket_name, unpack_sockaddr
 from dedicated_server.protocol.datagrams import MAX_DATAGRAM_BYTES, ROW_BYTES
 from dedicated_server.transport import (
     PortInUseError,
@@ -22,6 +24,7 @@ from dedicated_server.transport import (
 from tests.waiting import until
 
 CAPACITY = 32
+HAS_IPV6 = socket.has_ipv6 and Path("/proc/net/if_inet6").exists()
 
 Received = list[tuple[bytes, tuple[str, int]]]
 
@@ -31,18 +34,35 @@ def kind(request: pytest.FixtureRequest) -> TransportKind:
     return request.param  # type: ignore[no-any-return]
 
 
+@pytest.fixture(
+    params=["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here"))]
+)
+def host(request: pytest.FixtureRequest) -> str:
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture
-async def transport(kind: TransportKind) -> AsyncIterator[Transport]:
-    opened = await open_transport("127.0.0.1", 0, kind, capacity=CAPACITY)
+async def transport(kind: TransportKind, host: str) -> AsyncIterator[Transport]:
+    opened = await open_transport(host, 0, kind, capacity=CAPACITY)
     yield opened
     await opened.close()
 
 
+def peer_at(host: str) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    opened.bind((host, 0))
+    opened.settimeout(10)
+    return opened
+
+
+def name_of(opened: socket.socket) -> tuple[str, int]:
+    host, port = opened.getsockname()[:2]
+    return str(host), int(port)
+
+
 @pytest.fixture
-def peer() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-        opened.bind(("127.0.0.1", 0))
-        opened.settimeout(10)
+def peer(host: str) -> Iterator[socket.socket]:
+    with peer_at(host) as opened:
         yield opened
 
 
@@ -61,6 +81,10 @@ async def receive(transport: Transport, wanted: int) -> Received:
 
     await until(enough)
     return received
+
+
+def has_sent(transport: Transport, wanted: int) -> bool:
+    return transport.traffic.tx_datagrams == wanted
 
 
 def rows_for(
@@ -84,7 +108,7 @@ async def test_what_a_peer_sends_is_drained_with_the_peers_address(
 
     received = await receive(transport, len(sent))
 
-    assert received == [(datagram, peer.getsockname()) for datagram in sent]
+    assert received == [(datagram, name_of(peer)) for datagram in sent]
     assert transport.traffic.rx_datagrams == len(sent)
 
 
@@ -101,23 +125,22 @@ async def test_a_drain_hands_over_each_datagram_once(transport: Transport, peer:
 
 
 async def test_every_row_reaches_its_own_address(transport: Transport, peer: socket.socket) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 0))
-        other.settimeout(10)
-        data, length, address = rows_for([b"to the first", b"to the second"], peer.getsockname())
-        address[1] = np.frombuffer(pack_sockaddr(*other.getsockname()), dtype=np.uint8)
+    with peer_at(transport.host) as other:
+        data, length, address = rows_for([b"to the first", b"to the second"], name_of(peer))
+        address[1] = np.frombuffer(pack_sockaddr(*name_of(other)), dtype=np.uint8)
 
         assert transport.send(data, length, address, 2) == 2
         await until(lambda: transport.traffic.tx_datagrams == 2)
 
-        assert peer.recvfrom(2048) == (b"to the first", (transport.host, transport.port))
-        assert other.recvfrom(2048) == (b"to the second", (transport.host, transport.port))
+        for heard, said in ((peer, b"to the first"), (other, b"to the second")):
+            datagram, sender = heard.recvfrom(2048)
+            assert (datagram, sender[:2]) == (said, (transport.host, transport.port))
 
 
 async def test_rows_of_length_zero_and_rows_beyond_the_count_are_not_sent(
     transport: Transport, peer: socket.socket
 ) -> None:
-    data, length, address = rows_for([b"first", b"", b"third", b"beyond"], peer.getsockname())
+    data, length, address = rows_for([b"first", b"", b"third", b"beyond"], name_of(peer))
 
     assert transport.send(data, length, address, 3) == 2
     await until(lambda: transport.traffic.tx_datagrams == 2)
@@ -129,12 +152,12 @@ async def test_rows_of_length_zero_and_rows_beyond_the_count_are_not_sent(
 
 
 async def test_more_rows_than_the_inbox_has_are_sent_all_the_same_when_the_target_has_room(
-    kind: TransportKind, peer: socket.socket
+    kind: TransportKind, host: str, peer: socket.socket
 ) -> None:
-    transport = await open_transport("127.0.0.1", 0, kind, capacity=128)
+    transport = await open_transport(host, 0, kind, capacity=128)
     try:
         sent = [bytes([number]) for number in range(128)]
-        data, length, address = rows_for(sent, peer.getsockname())
+        data, length, address = rows_for(sent, name_of(peer))
         assert transport.send(data, length, address, len(sent)) == len(sent)
         await until(lambda: transport.traffic.tx_datagrams == len(sent))
         assert [peer.recv(2048) for _ in sent] == sent
@@ -157,10 +180,10 @@ async def test_the_largest_datagram_passes_whole_and_a_longer_one_shows_as_too_l
 async def test_a_target_that_cannot_be_reached_costs_only_its_own_datagram(
     transport: Transport, peer: socket.socket
 ) -> None:
-    data, length, address = rows_for([b"refused", b"arrives"], peer.getsockname())
-    address[0] = np.frombuffer(
-        pack_sockaddr("255.255.255.255", 9), dtype=np.uint8
-    )  # needs a privilege we lack
+    data, length, address = rows_for([b"refused", b"arrives"], name_of(peer))
+    # a broadcast, for which we did not ask; a link-local address of an interface that there is not
+    nobody = ("255.255.255.255", 9) if transport.host == "127.0.0.1" else ("fe80::1", 9, 0, 99_999)
+    address[0] = np.frombuffer(pack_sockaddr(*nobody), dtype=np.uint8)
 
     transport.send(data, length, address, 2)
 
@@ -184,7 +207,7 @@ async def test_a_flood_is_bounded_by_the_inbox_and_the_next_datagrams_still_arri
     def quiet_then_heard() -> bool:
         drain_into(received, transport)
         peer.sendto(b"after", (transport.host, transport.port))
-        return received[-1:] == [(b"after", peer.getsockname())]
+        return received[-1:] == [(b"after", name_of(peer))]
 
     await until(quiet_then_heard)
 
@@ -199,16 +222,33 @@ async def test_an_address_that_is_not_ours_is_refused_with_a_reason(kind: Transp
         await open_transport("192.0.2.1", 0, kind)
 
 
-async def test_closing_twice_is_harmless_and_frees_the_port(kind: TransportKind) -> None:
-    first = await open_transport("127.0.0.1", 0, kind)
+async def test_closing_twice_is_harmless_and_frees_the_port(kind: TransportKind, host: str) -> None:
+    first = await open_transport(host, 0, kind)
     port = first.port
     await first.close()
     await first.close()
-    await (await open_transport("127.0.0.1", port, kind)).close()
+    await (await open_transport(host, port, kind)).close()
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")
+async def test_a_socket_of_all_addresses_serves_peers_of_both_families(kind: TransportKind) -> None:
+    transport = await open_transport("::", 0, kind, capacity=CAPACITY)
+    try:
+        with peer_at("127.0.0.1") as fourth, peer_at("::1") as sixth:
+            for number, peer in enumerate((fourth, sixth), 1):
+                peer.sendto(b"hello", (name_of(peer)[0], transport.port))
+                assert await receive(transport, 1) == [(b"hello", name_of(peer))]
+                rows = transport.inbox.address[:1].copy()
+                transport.send(np.full((1, 3), 7, np.uint8), np.array([3], np.int32), rows, 1)
+                await until(partial(has_sent, transport, number))
+                datagram, sender = peer.recvfrom(2048)
+                assert (datagram, sender[:2]) == (b"\7\7\7", (name_of(peer)[0], transport.port))
+    finally:
+        await transport.close()
 
 
 async def test_the_event_loop_does_not_read_behind_the_fast_transports_back(peer: socket.socket) -> None:
-    transport = await open_transport("127.0.0.1", 0, "mmsg", capacity=CAPACITY)
+    transport = await open_transport(name_of(peer)[0], 0, "mmsg", capacity=CAPACITY)
     try:
         for _ in range(10):
             peer.sendto(b"for the tick", (transport.host, transport.port))
@@ -218,5 +258,16 @@ async def test_the_event_loop_does_not_read_behind_the_fast_transports_back(peer
         await transport.close()
 
 
-def test_addresses_survive_packing() -> None:
-    assert unpack_sockaddr(pack_sockaddr("203.0.113.7", 54_321)) == ("203.0.113.7", 54_321)
+@pytest.mark.parametrize("host", ["203.0.113.7", "2001:db8::7", "::1"])
+def test_addresses_survive_packing(host: str) -> None:
+    packed = pack_sockaddr(host, 54_321)
+    assert len(packed) == ADDRESS_BYTES
+    assert unpack_sockaddr(packed) == (host, 54_321)
+
+
+def test_a_mapped_address_is_read_as_the_ipv4_address_that_it_is() -> None:
+    assert unpack_sockaddr(pack_sockaddr("::ffff:203.0.113.7", 1)) == ("203.0.113.7", 1)
+
+
+def test_the_interface_of_a_link_local_address_survives_packing() -> None:
+    assert socket_name(pack_sockaddr("fe80::7%eth0", 1, 0, 4)) == ("fe80::7", 1, 0, 4)
