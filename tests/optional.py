@@ -15,17 +15,30 @@ from functools import cache
 import pytest
 
 from launchday.engines import apache_kafka
+from loadtest.bench.harness.own_network import WHERE
+from loadtest.bench.paths import PROGRAMS
 
 REQUIRED = frozenset(filter(None, os.environ.get("LAUNCHDAY_TEST_REQUIRE", "").split(",")))
 OPTIONAL = frozenset(
-    {"apache-kafka", "chromium", "kcat", "nginx", "openssl", "pgbouncer", "redis-server", "tour", "tshark"}
+    {
+        "apache-kafka",
+        "chromium",
+        "kcat",
+        "namespaces",
+        "nginx",
+        "openssl",
+        "pgbouncer",
+        "redis-server",
+        "tour",
+        "tshark",
+    }
 )
 UNKNOWN = sorted(REQUIRED - OPTIONAL)
 
 
 def needs(what: str) -> pytest.MarkDecorator:
     """Mark a test as needing something of `OPTIONAL`: ``apache-kafka`` is Java and the jars of make kafka,
-    the others a program.
+    ``namespaces`` what networks are built of, the others a program.
     """
     missing = _missing(what)
     return pytest.mark.skipif(bool(missing) and what not in REQUIRED, reason=missing)
@@ -46,6 +59,8 @@ def _missing(what: str) -> str:
             return "" if apache_kafka.is_resolved() else "Apache Kafka's jars are missing: run make kafka"
         case "kcat":
             return "" if shutil.which("kcat") else "kcat is not installed"
+        case "namespaces":
+            return "" if _may_build_networks() else "no networks of namespaces can be built here"
         case "nginx":
             found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
             return "" if found else "nginx is not installed"
@@ -68,6 +83,17 @@ def _missing(what: str) -> str:
             )
         case _:
             raise ValueError(f"nothing optional is called {what}")
+
+
+def _may_build_networks() -> bool:
+    if any(shutil.which(program, path=WHERE) is None for program in PROGRAMS):
+        return False
+    own = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    rule = ["iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"]
+    env = {**os.environ, "PATH": WHERE}
+    return (
+        subprocess.run([*own, *rule], capture_output=True, check=False, timeout=30, env=env).returncode == 0
+    )
 
 
 def _may_capture() -> bool:

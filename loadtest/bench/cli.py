@@ -579,6 +579,21 @@ def engines(
 
 
 @app.command()
+def paths(
+    only: Annotated[str, typer.Option(help="Cases, with commas between; all where it is left out.")] = "",
+    seconds: Annotated[
+        float | None, typer.Option(min=1.0, max=600.0, help="How long a match lasts; as its case says.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a case.")] = False,
+) -> None:
+    """A match over networks of namespaces: 1:1 NAT, IPv6 alone. Needs root, or users' namespaces."""
+    from loadtest.bench import paths as bench
+    from loadtest.bench.options import Options
+
+    _print_lines(lambda: bench.run(Options(only=_names(only), seconds=seconds)), as_json)
+
+
+@app.command()
 def tokens(as_json: AsJson = False) -> None:
     """Time to sign a token, to verify it, and to know it again, beside one HMAC."""
     from loadtest.bench.identity import tokens as bench
@@ -604,6 +619,7 @@ def run_all(as_json: AsJson = False) -> None:
     from loadtest.bench.matchmaker.rule_sets import measuring as rule_sets_bench
     from loadtest.bench.matchmaker.rule_sets import properties as properties_bench
     from loadtest.bench.options import Options
+    from loadtest.bench.paths import run as run_paths
 
     for run in _every_benchmark():
         _print(run, as_json)
@@ -612,6 +628,7 @@ def run_all(as_json: AsJson = False) -> None:
     _print_lines(properties_bench.run, as_json)
     _print_lines(lambda: fuzz_bench.run(FUZZ_S), as_json)
     _print_lines(lambda: engines_bench.run(Options()), as_json)
+    _print_lines(lambda: run_paths(Options()), as_json)
     _print_cases(run_part(None, Options()), as_json)
 
 
