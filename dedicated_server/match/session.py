@@ -32,11 +32,11 @@ from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
 from dedicated_server.match.final_commit import FinalCommit, ResultsLostError, Spool
 from dedicated_server.match.kicks import KickFollower, KickSource
-from dedicated_server.match.report import build_report
+from dedicated_server.match.report import build_report, draft_report
+from dedicated_server.match.report_thread import ReportThread
 from dedicated_server.match.spec import MatchSpec
 from dedicated_server.match.spectator import PERIOD_S, SpectatorFeed
 from dedicated_server.protocol.datagrams import LEFT
-from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.simulation.match import Match, MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.pacing import TickClock, run_paced
@@ -48,8 +48,6 @@ from rewards.events import EventIds, PlayerPlacement, ProducerCounters, Source
 
 EVENTS_PERIOD_S = 0.1  # between two drains of events, so that only a few are built between two ticks
 REPORT_PERIOD_S = 1.0
-TICK_US = round(1_000_000 / TICK_HZ)
-TICK_EDGES_US = (250, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 6000, 8000, 12_000, TICK_US)
 
 log = structlog.get_logger()
 
@@ -212,14 +210,13 @@ class MatchSession:
         """Return the report as JSON has it. After the match it has an ``outcome``, and an ``error`` where it
         failed.
         """
-        of_engine: dict[str, Any] = {"phase": "waiting"}
-        if self._engine is not None:
-            counts = self._engine.stage_timer.histogram(TICK_EDGES_US)
-            histogram = {"edges_us": list(TICK_EDGES_US), "counts": counts}
-            of_engine = {**build_report(self._engine), "tick_histogram": histogram}
+        of_engine = {"phase": "waiting"} if self._engine is None else build_report(self._engine)
+        return {**of_engine, **self._own_report()}
+
+    def _own_report(self) -> dict[str, Any]:
+        """Return what a report says beyond the engine's."""
         events = self._producer.counters()
         return {
-            **of_engine,
             "match_id": str(self._spec.match_id),
             "events_emitted": events.emitted,
             "events_spooled": events.spooled,
@@ -310,7 +307,7 @@ class MatchSession:
             async with asyncio.TaskGroup() as tasks:
                 over = asyncio.Event()
                 tasks.create_task(self._emit_events(engine, events, over))
-                tasks.create_task(self._send_reports(over))
+                tasks.create_task(self._send_reports(engine, over))
                 tasks.create_task(self._keep_token_time(engine, over))
                 tasks.create_task(self._publish_feed(engine, over))
                 if self._backfill is not None:
@@ -339,11 +336,12 @@ class MatchSession:
                 self._feed.note(records)
             await events.emit_records(records, now_s=self._now_s(), tick=engine.tick_number)
 
-    async def _send_reports(self, over: asyncio.Event) -> None:
-        async for _ in _every(REPORT_PERIOD_S, over):
-            if self._backfill is not None and self._backfill.match_closed:
-                raise MatchTakenBackError("the match was given up while it was played")
-            await self._send_report(json.dumps(self.report()))
+    async def _send_reports(self, engine: Engine, over: asyncio.Event) -> None:
+        with ReportThread() as thread:
+            async for _ in _every(REPORT_PERIOD_S, over):
+                if self._backfill is not None and self._backfill.match_closed:
+                    raise MatchTakenBackError("the match was given up while it was played")
+                await self._send_report(await thread.as_json(draft_report(engine), self._own_report()))
 
     async def _publish_feed(self, engine: Engine, over: asyncio.Event) -> None:
         if self._open_feed is None:

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from launchday.percentiles import percentiles
+from dedicated_server.tick.stage_times import FIRST_STAGE, LATE, MICROSECOND, TICK, StageTimes
 
 KEPT_TICKS: Final = 4_096  # 68 seconds at 60 Hz: percentiles are of these
-MICROSECOND: Final = 1_000.0
 BINS: Final = 32  # of the histograms: two to a doubling, from 1 µs to 46 ms
 
 
@@ -64,48 +62,32 @@ class StageTimer:
         self._count += 1
         return took_ns * 1e-9
 
-    def tick_us(self) -> dict[str, float]:
-        """Whole ticks: median and 99th percentile of the last minute, the longest of all."""
-        ticks = self._ticks_ns[: self._kept]
-        return {**_p50_p99_us(ticks), "max": round(self._longest_ns / MICROSECOND, 1)}
+    def times(self) -> StageTimes:
+        """Return what the last minute's ticks took. Other threads may call it while ticks are timed.
 
-    def late_us(self) -> dict[str, float]:
-        """How late ticks began: median and 99th percentile of the last minute."""
-        return _p50_p99_us(self._late_ns[: self._kept])
-
-    def stages_us(self) -> dict[str, float]:
-        """Median of each stage over the last minute."""
-        if not self._kept:
-            return dict.fromkeys(self.stages, 0.0)
-        medians = np.median(self._laps_ns[: self._kept], axis=0) / MICROSECOND
-        return dict(zip(self.stages, medians.round(1).tolist(), strict=True))
-
-    def histogram(self, edges_us: Sequence[float]) -> list[int]:
-        """Whole ticks of the last minute: how many took up to each edge, and how many more than the last."""
-        bins = np.searchsorted(np.asarray(edges_us) * MICROSECOND, self._ticks_ns[: self._kept])
-        counts: list[int] = np.bincount(bins, minlength=len(edges_us) + 1).tolist()
-        return counts
+        A tick that ends meanwhile may have replaced the oldest in some stages alone: one of 4,096.
+        """
+        kept = min(self._count, KEPT_TICKS)
+        took_ns = np.empty((FIRST_STAGE + len(self.stages), kept), dtype=np.int64)
+        took_ns[TICK] = self._ticks_ns[:kept]
+        took_ns[LATE] = self._late_ns[:kept]
+        took_ns[FIRST_STAGE:] = self._laps_ns[:kept].T
+        return StageTimes(self.stages, took_ns, self._longest_ns)
 
     def histograms(self) -> dict[str, list[int]]:
         """How long ticks and stages of the whole match took: counts in bins of half a doubling, from 1 µs on.
 
-        Adds what was timed since the last call; ticks that were overwritten meanwhile are missing.
+        Adds what was timed since the last call; ticks that were overwritten meanwhile are missing. One thread
+        at a time may call it, also while ticks are timed.
         """
-        fresh = np.arange(max(self._binned, self._count - KEPT_TICKS), self._count) % KEPT_TICKS
-        self._binned = self._count
+        count = self._count
+        fresh = np.arange(max(self._binned, count - KEPT_TICKS), count) % KEPT_TICKS
+        self._binned = count
         took_us = np.column_stack([self._ticks_ns[fresh], self._laps_ns[fresh]]) / MICROSECOND
         bins = np.clip(2 * np.log2(np.maximum(took_us, 1.0)), 0, BINS - 1).astype(np.int64)
         for row, column in zip(self._bins, bins.T, strict=True):
             row += np.bincount(column, minlength=BINS)
         return dict(zip(("tick", *self.stages), self._bins.tolist(), strict=True))
-
-    @property
-    def _kept(self) -> int:
-        return min(self._count, KEPT_TICKS)
-
-
-def _p50_p99_us(nanoseconds: npt.NDArray[np.int64]) -> dict[str, float]:
-    return percentiles(nanoseconds / MICROSECOND, 50, 99, digits=1, empty=0.0)
 
 
 # Of the tick's period. The 99th percentile of a tick is 1.5 times its median, and has to fit as well.

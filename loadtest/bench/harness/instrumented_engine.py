@@ -236,7 +236,7 @@ class InstrumentedEngine:
             floor_receive_us=(floor_ns[0] / US_NS).tolist(),
             floor_datagrams=(int(self._floor_datagrams[0]), int(self._floor_datagrams[1])),
             datagrams=(after["rx"] - before["rx"], after["tx"] - before["tx"]),
-            stages_us=engine.stage_timer.stages_us(),
+            stages_us=engine.stage_timer.times().stages_us(),
             missed_ticks=after["missed"] - before["missed"],
             counters=counters,
             snapshot_bytes=statistics.percentiles(np.concatenate(self._snapshot_bytes), 50, 99, 100),

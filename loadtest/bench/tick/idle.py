@@ -30,7 +30,7 @@ from loadtest.bench.harness import clients, game_server, run_config
 from loadtest.bench.harness.rig import SLACK_S, Rig
 from loadtest.bench.harness.run_config import HOST, MAP, ClientFigures, RunConfig, ServerReady
 from loadtest.bench.harness.shared_state import SharedState, Window
-from loadtest.bench.harness.statistics import percentiles, ratio
+from loadtest.bench.harness.statistics import percentiles
 from loadtest.bench.harness.worker import Send
 
 PLAYERS: Final = 10
@@ -236,6 +236,5 @@ def describe(config: RunConfig, blocks: list[Block]) -> dict[str, Any]:
 
 
 def _share(blocks: list[Block], took_ns: list[int]) -> float:
-    return float(
-        np.median([ratio(took, block.wall_ns, 5) for took, block in zip(took_ns, blocks, strict=True)])
-    )
+    shares = [took / block.wall_ns for took, block in zip(took_ns, blocks, strict=True)]
+    return round(float(np.median(shares)), 4)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dedicated_server.match.warm_up import warm_up
 from dedicated_server.tick.load import KEPT_TICKS, StageTimer
@@ -18,9 +21,9 @@ def test_laps_and_ticks_are_what_the_clock_says() -> None:
         watch.lap(0)
         watch.lap(1)
         assert watch.stop() == pytest.approx(20e-6)
-    assert watch.stages_us() == {"one": 10.0, "two": 10.0}
-    assert watch.tick_us() == {"p50": 20.0, "p99": 20.0, "max": 20.0}
-    assert watch.late_us()["p50"] == pytest.approx(49.5, abs=0.1)
+    assert watch.times().stages_us() == {"one": 10.0, "two": 10.0}
+    assert watch.times().tick_us() == {"p50": 20.0, "p99": 20.0, "max": 20.0}
+    assert watch.times().late_us()["p50"] == pytest.approx(49.5, abs=0.1)
 
 
 def test_histograms_count_each_tick_once_in_bins_of_half_a_doubling() -> None:
@@ -46,9 +49,9 @@ def test_histograms_count_each_tick_once_in_bins_of_half_a_doubling() -> None:
 
 def test_before_the_first_tick_everything_is_zero() -> None:
     watch = StageTimer(("one",), lambda: 0)
-    assert watch.stages_us() == {"one": 0.0}
-    assert watch.tick_us() == {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    assert watch.late_us() == {"p50": 0.0, "p99": 0.0}
+    assert watch.times().stages_us() == {"one": 0.0}
+    assert watch.times().tick_us() == {"p50": 0.0, "p99": 0.0, "max": 0.0}
+    assert watch.times().late_us() == {"p50": 0.0, "p99": 0.0}
 
 
 def test_percentiles_forget_the_distant_past_but_the_longest_tick_does_not() -> None:
@@ -58,7 +61,31 @@ def test_percentiles_forget_the_distant_past_but_the_longest_tick_does_not() -> 
         watch.start(0.0)
         watch.lap(0)
         watch.stop()
-    assert watch.tick_us() == {"p50": 1.0, "p99": 1.0, "max": 9_000.0}
+    assert watch.times().tick_us() == {"p50": 1.0, "p99": 1.0, "max": 9_000.0}
+
+
+@given(
+    took_us=st.lists(st.integers(0, 40_000), min_size=1, max_size=300),
+    edges=st.lists(st.integers(1, 30_000), min_size=1, max_size=8, unique=True).map(sorted),
+)
+@settings(deadline=None)
+def test_percentiles_and_counts_are_those_of_numpy(took_us: list[int], edges: list[int]) -> None:
+    now_us = [0, *itertools.accumulate(itertools.chain.from_iterable((us, 3) for us in took_us))]
+    times = iter(np.array(now_us) * 1_000)
+    watch = StageTimer(("only",), lambda: int(next(times)))
+    for late_us in took_us:
+        watch.start(late_us * 1e-6)
+        watch.lap(0)
+        watch.stop()
+    found = watch.times()
+    p50, p99 = np.percentile(took_us, [50, 99]).tolist()
+    for figures in (found.tick_us(), found.late_us()):
+        assert figures["p50"] == pytest.approx(p50, abs=0.06)
+        assert figures["p99"] == pytest.approx(p99, abs=0.06)
+    assert found.tick_us()["max"] == max(took_us)
+    assert found.stages_us() == {"only": found.tick_us()["p50"]}
+    counts = [sum(us <= edge for us in took_us) for edge in edges]
+    assert found.histogram(edges) == np.diff([0, *counts, len(took_us)]).tolist()
 
 
 def test_after_the_warm_up_a_match_of_any_mode_finds_its_kernels_compiled() -> None:
