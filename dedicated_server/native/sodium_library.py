@@ -17,6 +17,7 @@ USED_SYMBOLS = (
     "crypto_aead_chacha20poly1305_ietf_encrypt",
     "crypto_aead_xchacha20poly1305_ietf_decrypt",
     "crypto_generichash",
+    "crypto_shorthash_siphashx24",
 )
 
 

@@ -53,11 +53,17 @@ REFUSAL_BYTES = REFUSAL_TIME_AT + 8 + MAC_BYTES
 REPLAY_WINDOW = 256
 CHALLENGE_S = 5.0  # a challenge not answered by then is void
 REPEAT_S = 0.1  # a client's request or response is repeated so often
+ASK_AGAIN_S = 1.0  # a client whose response is not answered by then asks for another challenge
 KEEP_ALIVE_S = 0.2
 TIME_OUT_S = 5.0
 ANSWER_S = 10.0  # a client gives up when a handshake took so long
-# Opening a token costs 2 µs: a flood of them costs half a millisecond a tick at most.
-HANDSHAKES_PER_BATCH = 256
+# Opening a token costs 2 µs: a flood of requests costs half a millisecond a tick at most.
+REQUESTS_PER_BATCH = 256
+# Beginning a session costs 5 µs. Its response has a cookie of this server, so it is no flood but a match that
+# fills: those of a batch are bounded by its size, and whoever is passed over repeats theirs.
+LEAST_RESPONSES_PER_BATCH = 16
+PLAYERS_PER_RESPONSE = 16
+SESSION_S = 1.0  # a slot begins one session in so long: who asks more often costs nobody a tick
 LEAVE_REPEATS = 3
 
 # Why a server refuses a player, as it tells them; 0: it does not.
@@ -75,10 +81,12 @@ DROP_REASONS = (
     "length",
     "kind",
     "version",
+    "challenge_expired",
+    "response_replayed",
+    "session_rate",
+    "cookie_forged",
     "handshake_rate",
     "expired",
-    "challenge_expired",
-    "cookie_forged",
     "token_forged",
     "other_match",
     "other_server",
@@ -86,11 +94,11 @@ DROP_REASONS = (
     "kicked",
     "token_used",
     "response_forged",
-    "response_replayed",
-    "unknown_address",
+    "unknown_connection",
     "not_connected",
     "too_old",
     "replayed",
+    "old_path",
     "forged",
     "malformed",
     "future_ack",
@@ -99,10 +107,12 @@ DROP_REASONS = (
     DROP_LENGTH,
     DROP_KIND,
     DROP_VERSION,
+    DROP_CHALLENGE_EXPIRED,
+    DROP_RESPONSE_REPLAYED,
+    DROP_SESSION_RATE,
+    DROP_COOKIE_FORGED,
     DROP_HANDSHAKE_RATE,
     DROP_EXPIRED,
-    DROP_CHALLENGE_EXPIRED,
-    DROP_COOKIE_FORGED,
     DROP_TOKEN_FORGED,
     DROP_OTHER_MATCH,
     DROP_OTHER_SERVER,
@@ -110,11 +120,11 @@ DROP_REASONS = (
     DROP_KICKED,
     DROP_TOKEN_USED,
     DROP_RESPONSE_FORGED,
-    DROP_RESPONSE_REPLAYED,
-    DROP_UNKNOWN_ADDRESS,
+    DROP_UNKNOWN_CONNECTION,
     DROP_NOT_CONNECTED,
     DROP_TOO_OLD,
     DROP_REPLAYED,
+    DROP_OLD_PATH,
     DROP_FORGED,
     DROP_MALFORMED,
     DROP_FUTURE_ACK,
@@ -143,6 +153,8 @@ COUNTERS = (
     "reliable_overflow",
     "refusals",
     "kicks",
+    "moves",
+    "held_back",
 )
 (
     RECEIVED,
@@ -167,6 +179,8 @@ COUNTERS = (
     RELIABLE_OVERFLOW,
     REFUSALS,
     KICKS,
+    MOVES,
+    HELD_BACK,
 ) = range(len(COUNTERS))
 
 CLIENT_DROP_REASONS = (

@@ -30,6 +30,7 @@ from dedicated_server.protocol.delta import (
 )
 from dedicated_server.protocol.entity_table import COMMON_FIELDS, ENTITY_KINDS, RECORD_WORDS, WHOLE_BITS
 from dedicated_server.protocol.fields import HISTORY_TICKS
+from dedicated_server.protocol.server import paths
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.protocol.tables import Table, length_of
 from launchday import startup
@@ -238,7 +239,15 @@ def _sizes() -> list[tuple[str, object]]:
         ("a request or response is repeated every", f"{datagrams.REPEAT_S:g} s"),
         ("keep-alive after", f"{datagrams.KEEP_ALIVE_S:g} s of silence"),
         ("time-out after", f"{datagrams.TIME_OUT_S:g} s of silence"),
-        ("handshakes looked at in one batch", datagrams.HANDSHAKES_PER_BATCH),
+        ("a client asks again when a response is not answered for", f"{datagrams.ASK_AGAIN_S:g} s"),
+        ("requests looked at in one batch", datagrams.REQUESTS_PER_BATCH),
+        (
+            "responses looked at in one batch",
+            f"{datagrams.LEAST_RESPONSES_PER_BATCH}, or one for {datagrams.PLAYERS_PER_RESPONSE} players",
+        ),
+        ("a slot begins at most one session in", f"{datagrams.SESSION_S:g} s"),
+        ("an unproved address is sent at most", f"{paths.AMPLIFICATION} times what came from it"),
+        ("it is proved by", f"{paths.PROOFS} snapshots"),
     ]
 
 

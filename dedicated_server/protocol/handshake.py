@@ -29,7 +29,10 @@ AT_RESPONSE_MAC = AT_RESPONSE_COOKIE + datagrams.COOKIE_BYTES
 AT_CHALLENGE_COOKIE = 1
 AT_LAYOUT = AT_CHALLENGE_COOKIE + datagrams.COOKIE_BYTES
 AT_CHALLENGE_MAC = AT_LAYOUT + datagrams.SERVER_LAYOUT_BYTES
-IN_COOKIE_COUNTER = 16
+IN_COOKIE_COUNTER = 16  # of challenges, then the entity that the server challenged: never two of one
+COUNTER_BYTES = 6
+IN_COOKIE_ENTITY = IN_COOKIE_COUNTER + COUNTER_BYTES
+ENTITY_BYTES = 2
 IN_COOKIE_TIME = datagrams.SALT_BYTES
 IN_COOKIE_MAC = IN_COOKIE_TIME + 8
 
@@ -74,10 +77,8 @@ def cookie_mac(
     copy_bytes(workspace, 0, address, 0, ADDRESS_BYTES)
     copy_bytes(workspace, ADDRESS_BYTES, datagram, AT_TOKEN_TAG, TAG_BYTES)
     copy_bytes(workspace, ADDRESS_BYTES + TAG_BYTES, cookie, cookie_at, IN_COOKIE_MAC)
-    sealing.keyed_hash(
-        out.ctypes.data + out_at, datagrams.MAC_BYTES, workspace.ctypes.data,
-        ADDRESS_BYTES + TAG_BYTES + IN_COOKIE_MAC, cookie_key.ctypes.data, KEY_BYTES,
-    )  # fmt: skip
+    hashed_bytes = ADDRESS_BYTES + TAG_BYTES + IN_COOKIE_MAC
+    sealing.short_hash(out.ctypes.data + out_at, workspace.ctypes.data, hashed_bytes, cookie_key.ctypes.data)
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -52,6 +52,10 @@ _xchacha_decrypt = types.ExternalFunction("crypto_aead_xchacha20poly1305_ietf_de
 _generichash = types.ExternalFunction(
     "crypto_generichash", types.int32(_address, _size, _address, _size, _address, _size)
 )
+# (out, message, message length, key)
+_shorthash = types.ExternalFunction(
+    "crypto_shorthash_siphashx24", types.int32(_address, _address, _size, _address)
+)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -149,6 +153,15 @@ def keyed_hash(
     _generichash(
         out_at, np.uint64(out_bytes), message_at, np.uint64(message_bytes), key_at, np.uint64(key_bytes)
     )
+
+
+@njit(cache=True, nogil=True, **INNER)
+def short_hash(out_at: int, message_at: int, message_bytes: int, key_at: int) -> None:
+    """SipHash-2-4 with 16 bytes of output and of key: authenticates what this server says to itself.
+
+    A quarter of `keyed_hash`'s time: a flood of forgeries is asked it before anything else is done for them.
+    """
+    _shorthash(out_at, message_at, np.uint64(message_bytes), key_at)
 
 
 FRESH, TOO_OLD, REPLAYED = range(3)

@@ -205,6 +205,8 @@ class PlayerSlots:
         self._wire.set_player(entity, player_id, name)
         slots["token_issued_ms"][entity] = -1
         slots["challenge_counter"][entity] = -1
+        slots["connection_tag"][entity] = -1
+        slots["session_at_s"][entity] = -np.inf
         slots["token_tag"][entity] = 0
         # Messages that the slot's last player did not get are not for the next; numbers go on, so none
         # repeats.

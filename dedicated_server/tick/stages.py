@@ -181,7 +181,6 @@ def prefetch_tick(state: int, tick: int) -> None:
         return
     _prefetch_shared(wire, tick)
     prefetch_array(wire.per_slot)
-    prefetch_array(wire.addresses)
     prefetch_array(world.status)
     prefetch_array(world.body)
     prefetch_array(world.position_history[tick % POSITION_HISTORY_TICKS])

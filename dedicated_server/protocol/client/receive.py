@@ -108,6 +108,7 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
     )
     session.state = CLIENT_RESPONDING
     session.repeat_at_s = now_s
+    session.challenged_at_s = now_s
     return RECEIVED_CHALLENGE
 
 
@@ -140,7 +141,9 @@ def _receive_refusal(state: ClientState, session: Row, datagram: Bytes, length: 
 def _receive_sealed(
     state: ClientState, session: Row, index: int, datagram: Bytes, length: int, now_s: float
 ) -> int:
-    if session.state != CLIENT_RESPONDING and session.state != CLIENT_CONNECTED:
+    # Who asks again may hear from the session that their last response began.
+    answered = session.state == CLIENT_REQUESTING and session.challenged_at_s >= 0.0
+    if session.state != CLIENT_RESPONDING and session.state != CLIENT_CONNECTED and not answered:
         return _drop(state, datagrams.CLIENT_DROP_STATE)
     if length <= datagrams.DOWN_HEADER_BYTES + sealing.tag_bytes(session.cipher):
         return _drop(state, datagrams.CLIENT_DROP_LENGTH)

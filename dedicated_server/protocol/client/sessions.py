@@ -54,7 +54,8 @@ What they keep, for reading (``c`` a client's index, ``e`` an entity's):
 States: CLIENT_FREE 0, CLIENT_REQUESTING 1, CLIENT_RESPONDING 2, CLIENT_CONNECTED 3, CLIENT_TIMED_OUT 4 (5 s
 without a sealed datagram, or 10 s without an answer), CLIENT_LEAVING 5, CLIENT_GONE 6, CLIENT_REFUSED 7 (the
 server does not take the token: ask for a newer one).
-``clients.reconnect(index)`` starts the handshake again with the same token, from the same address.
+``clients.reconnect(index)`` starts the handshake again with the same token, from any address. A client whose
+address changes while it is connected does nothing: it goes on sending, and the server follows.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class ClientSessions:
         return index
 
     def reconnect(self, index: int) -> None:
-        """Start the handshake again with the same token; the server wants it from the same address.
+        """Start the handshake again with the same token, from whatever address the client has now.
 
         The view is empty until the first snapshot; the counts of events and bytes go on.
         """
@@ -116,7 +117,7 @@ class ClientSessions:
         for name in _OF_ONE_SESSION:
             session[name] = 0
         session["receive_newest"] = -1
-        session["started_at_s"] = -1.0
+        session["started_at_s"] = session["challenged_at_s"] = -1.0
         session["state"] = CLIENT_REQUESTING
         self._forget_match(index)
 

@@ -79,6 +79,7 @@ _SESSION = np.dtype(
         ("receive_newest", np.int64),
         ("started_at_s", np.float64),  # of the handshake; below 0: not begun
         ("repeat_at_s", np.float64),  # when to repeat the request or response
+        ("challenged_at_s", np.float64),  # when it took the challenge it answers; below 0: it has none
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64, (SENT_RING,)),  # when client tick t was first sent, at t % ring
         ("up_key", np.uint8, (connect_token.KEY_BYTES,)),  # the token's

@@ -80,6 +80,8 @@ def _repeat_handshake(session: Row, now_s: float, out: Bytes) -> int:
     if now_s - session.started_at_s > datagrams.ANSWER_S:
         session.state = CLIENT_TIMED_OUT
         return 0
+    if session.state == CLIENT_RESPONDING and now_s - session.challenged_at_s > datagrams.ASK_AGAIN_S:
+        session.state = CLIENT_REQUESTING
     if now_s < session.repeat_at_s:
         return 0
     session.repeat_at_s = now_s + datagrams.REPEAT_S

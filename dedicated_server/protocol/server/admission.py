@@ -1,7 +1,9 @@
 """How the server lets a player in: request, challenge, response, slot.
 
-Nothing is remembered between request and response: the cookie carries it. The cheap checks come first, and
-what a token costs to open (2 µs) is bounded per batch, so that a flood cannot eat the tick.
+Nothing is remembered between request and response: the cookie carries it. The cheap checks come first. What
+a token costs to open (2 µs) is bounded per batch, for requests and for responses apart: a flood of requests
+cannot eat the tick, nor keep out who has already been challenged. A response's salt says which slot it is
+for, so that one too many costs next to nothing, and its cookie is asked before its token is opened.
 
 A player whose token has expired, or who was kicked, is told so, for a client that hears nothing tries for
 ten seconds and learns nothing; whoever sends anything else is not answered.
@@ -18,7 +20,7 @@ from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
-from dedicated_server.protocol.server.addresses import bind_address, same_address
+from dedicated_server.protocol.server.paths import begin_path
 from dedicated_server.protocol.server.roster import begin_roster
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -44,10 +46,13 @@ def receive_request(state: ServerState, datagram: Bytes, length: int, address: B
     reason = _check_size(datagram, length, datagrams.REQUEST_BYTES)
     if reason != ADMITTED:
         return reason
-    reason = _check_before_opening(state, datagram, address, now_s, False)
-    if reason != ADMITTED:
-        return reason
-    reason = _open_token(state, datagram, address, True)
+    identity = state.identity[0]
+    if identity.requests >= datagrams.REQUESTS_PER_BATCH:
+        return datagrams.DROP_HANDSHAKE_RATE
+    identity.requests += 1
+    if _is_expired(state, datagram, address, now_s, True):
+        return datagrams.DROP_EXPIRED
+    reason = _open_token(state, datagram, True)
     if reason != ADMITTED:
         _tell_the_kicked(state, datagram, address, now_s, reason)
         return reason
@@ -63,10 +68,16 @@ def receive_response(
     reason = _check_size(datagram, length, datagrams.RESPONSE_BYTES)
     if reason != ADMITTED:
         return reason
-    reason = _check_before_opening(state, datagram, address, now_s, True)
+    reason = _check_cookie(state, datagram, address, now_s)
     if reason != ADMITTED:
         return reason
-    reason = _open_token(state, datagram, address, False)
+    identity = state.identity[0]
+    if identity.responses >= identity.responses_per_batch:
+        return datagrams.DROP_HANDSHAKE_RATE
+    identity.responses += 1
+    if _is_expired(state, datagram, address, now_s, False):
+        return datagrams.DROP_EXPIRED
+    reason = _open_token(state, datagram, False)
     if reason != ADMITTED:
         _tell_the_kicked(state, datagram, address, now_s, reason)
         return reason
@@ -74,10 +85,8 @@ def receive_response(
     hs.response_mac(private, datagrams.AT_MAC, datagram, private.ctypes.data + hs.IN_UP_KEY)
     if not same_bytes(private, datagrams.AT_MAC, datagram, hs.AT_RESPONSE_MAC, datagrams.MAC_BYTES):
         return datagrams.DROP_RESPONSE_FORGED
-    entity = read_uint(private, hs.IN_ENTITY, 2)
-    counter = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_COUNTER, 8)
-    if counter <= state.slots[entity].challenge_counter:
-        return datagrams.DROP_RESPONSE_REPLAYED
+    entity = read_uint(private, hs.IN_ENTITY, hs.ENTITY_BYTES)
+    counter = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_COUNTER, hs.COUNTER_BYTES)
     _begin_session(state, entity, counter, datagram, address, now_s, tick)
     return ADMITTED
 
@@ -93,44 +102,49 @@ def _check_size(datagram: Bytes, length: int, size: int) -> int:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _check_before_opening(
-    state: ServerState, datagram: Bytes, address: Bytes, now_s: float, is_response: bool
-) -> int:
-    identity = state.identity[0]
-    if identity.handshakes >= datagrams.HANDSHAKES_PER_BATCH:
-        return datagrams.DROP_HANDSHAKE_RATE
-    identity.handshakes += 1
+def _check_cookie(state: ServerState, datagram: Bytes, address: Bytes, now_s: float) -> int:
+    """Check what a response repeats of the challenge: in time, for a slot that may have it, and our own.
+
+    What the salt says of the slot is not yet authentic. It can only get a response dropped.
+    """
+    cookie_at = hs.AT_RESPONSE_COOKIE
     now_ms = int64(now_s * 1000.0)
-    unix_ms = int64((now_s + identity.token_ahead_s) * 1000.0)
-    if read_uint(datagram, hs.AT_EXPIRES, 8) <= unix_ms:
-        if _open_token(state, datagram, address, not is_response) == ADMITTED:
-            _write_refusal(state, datagram, address, datagrams.REFUSED_EXPIRED, unix_ms)
-            state.counters[datagrams.REFUSALS] += 1
-        return datagrams.DROP_EXPIRED
-    if is_response:
-        challenged_ms = read_uint(datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_TIME, 8)
-        if now_ms - challenged_ms > datagrams.CHALLENGE_S * 1000.0 or challenged_ms > now_ms:
-            return datagrams.DROP_CHALLENGE_EXPIRED
-        work = state.workspace
-        hs.cookie_mac(
-            work,
-            datagrams.AT_MAC,
-            work[datagrams.AT_HASHED :],
-            identity.cookie_key,
-            address,
-            datagram,
-            datagram,
-            hs.AT_RESPONSE_COOKIE,
-        )
-        if not same_bytes(
-            work, datagrams.AT_MAC, datagram, hs.AT_RESPONSE_COOKIE + hs.IN_COOKIE_MAC, datagrams.MAC_BYTES
-        ):
-            return datagrams.DROP_COOKIE_FORGED
+    challenged_ms = read_uint(datagram, cookie_at + hs.IN_COOKIE_TIME, 8)
+    if now_ms - challenged_ms > datagrams.CHALLENGE_S * 1000.0 or challenged_ms > now_ms:
+        return datagrams.DROP_CHALLENGE_EXPIRED
+    entity = read_uint(datagram, cookie_at + hs.IN_COOKIE_ENTITY, hs.ENTITY_BYTES)
+    if entity < state.slots.shape[0]:
+        slot = state.slots[entity]
+        counter = read_uint(datagram, cookie_at + hs.IN_COOKIE_COUNTER, hs.COUNTER_BYTES)
+        if counter <= slot.challenge_counter:
+            return datagrams.DROP_RESPONSE_REPLAYED
+        if now_s - slot.session_at_s < datagrams.SESSION_S:
+            return datagrams.DROP_SESSION_RATE
+    work = state.workspace
+    hashed = work[datagrams.AT_HASHED :]
+    cookie_key = state.identity[0].cookie_key
+    hs.cookie_mac(work, datagrams.AT_MAC, hashed, cookie_key, address, datagram, datagram, cookie_at)
+    if not same_bytes(work, datagrams.AT_MAC, datagram, cookie_at + hs.IN_COOKIE_MAC, datagrams.MAC_BYTES):
+        return datagrams.DROP_COOKIE_FORGED
     return ADMITTED
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_may: bool) -> int:
+def _is_expired(
+    state: ServerState, datagram: Bytes, address: Bytes, now_s: float, director_may: bool
+) -> bool:
+    """Whether a token is too old. Its player is told so, where this server would have taken it."""
+    unix_ms = int64((now_s + state.identity[0].token_ahead_s) * 1000.0)
+    if read_uint(datagram, hs.AT_EXPIRES, 8) > unix_ms:
+        return False
+    if _open_token(state, datagram, director_may) == ADMITTED:
+        _write_refusal(state, datagram, address, datagrams.REFUSED_EXPIRED, unix_ms)
+        state.counters[datagrams.REFUSALS] += 1
+    return True
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _open_token(state: ServerState, datagram: Bytes, director_may: bool) -> int:
     """Open the private part into the workspace; check match, server and player.
 
     With ``director_may`` a director's own token is admitted: it asks for a challenge, and gets no slot.
@@ -155,11 +169,9 @@ def _open_token(state: ServerState, datagram: Bytes, address: Bytes, director_ma
     slot = state.slots[entity]
     if slot.token_issued_ms == SHUT:
         return datagrams.DROP_KICKED
-    if same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES):
-        # A token serves one address. A player who moves to another asks for a new token.
-        if slot.token_issued_ms >= 0 and not same_address(slot.address, address):
-            return datagrams.DROP_TOKEN_USED
-    elif read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
+    # The token in use may come from another address: only its player can make a response of it.
+    in_use = same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES)
+    if not in_use and read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
         return datagrams.DROP_TOKEN_USED
     return ADMITTED
 
@@ -181,7 +193,8 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
     out[0] = datagrams.CHALLENGE
     identity.challenge_counter += 1
     copy_bytes(out, cookie_at, identity.salt_prefix, 0, hs.IN_COOKIE_COUNTER)
-    write_uint(out, cookie_at + hs.IN_COOKIE_COUNTER, identity.challenge_counter, 8)
+    write_uint(out, cookie_at + hs.IN_COOKIE_COUNTER, identity.challenge_counter, hs.COUNTER_BYTES)
+    copy_bytes(out, cookie_at + hs.IN_COOKIE_ENTITY, state.workspace, hs.IN_ENTITY, hs.ENTITY_BYTES)
     write_uint(out, cookie_at + hs.IN_COOKIE_TIME, int64(now_s * 1000.0), 8)
     hashed = state.workspace[datagrams.AT_HASHED :]
     hs.cookie_mac(
@@ -242,7 +255,8 @@ def _begin_session(
     slot.replay[:] = 0
     slot.received_at_s = now_s
     slot.sent_at_s = -1e300  # the first keep-alive is due at once: it tells the client that it is in
-    bind_address(state.addresses, state.slots, entity, address)
+    slot.session_at_s = now_s
+    begin_path(slot, address)
     _forget_what_the_client_had(state, entity, tick)
     state.status[entity] = datagrams.CONNECTED
     state.per_slot[NEWLY_CONNECTED, entity] = 1

@@ -12,8 +12,7 @@ from dedicated_server.protocol.bits import (
     trailing_zeros,
 )
 from dedicated_server.protocol.fields import HISTORY_TICKS, MESSAGE_LEAVE
-from dedicated_server.protocol.server import admission
-from dedicated_server.protocol.server.addresses import find_slot
+from dedicated_server.protocol.server import admission, paths
 from dedicated_server.protocol.server.reliable import acknowledge_reliable
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -45,7 +44,7 @@ def open_batch(
     Never raises, whatever the datagrams hold.
     """
     state.out_count[0] = 0
-    state.identity[0].handshakes = 0
+    state.identity[0].requests = state.identity[0].responses = 0
     state.per_slot[NEWLY_CONNECTED, :] = 0
     state.per_slot[NEWLY_LOST, :] = 0
     for index in range(count):
@@ -74,9 +73,11 @@ def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, no
 
 @njit(cache=True, nogil=True, **INNER)
 def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float) -> int:
-    entity = find_slot(state.addresses, state.slots, sender)
+    if length <= datagrams.UP_HEADER_BYTES:
+        return datagrams.DROP_LENGTH
+    entity = paths.find_slot(state.slots, datagram)
     if entity < 0:
-        return datagrams.DROP_UNKNOWN_ADDRESS
+        return datagrams.DROP_UNKNOWN_CONNECTION
     if state.status[entity] != datagrams.CONNECTED:
         return datagrams.DROP_NOT_CONNECTED
     slot = state.slots[entity]
@@ -89,6 +90,9 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
         return datagrams.DROP_TOO_OLD
     if freshness == sealing.REPLAYED:
         return datagrams.DROP_REPLAYED
+    moves = not paths.is_at(slot, sender)
+    if moves and sequence < slot.receive_newest:
+        return datagrams.DROP_OLD_PATH
     nonce = state.workspace[datagrams.AT_SEQUENCE_NONCE :]
     sealing.write_sequence_nonce(nonce, sequence)
     at = datagram.ctypes.data
@@ -100,6 +104,10 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
         return datagrams.DROP_FORGED
     slot.receive_newest = sealing.mark_sequence(slot.replay, slot.receive_newest, sequence)
     slot.received_at_s = now_s
+    if moves:
+        paths.move(slot, sender)
+        state.counters[datagrams.MOVES] += 1
+    paths.credit_path(slot, length)
     return _take_message(state, entity, plain_bytes * 8)
 
 
@@ -126,6 +134,7 @@ def _take_message(state: ServerState, entity: int, bits: int) -> int:
     if head[inputs.HEAD_INPUT_TICK] > state.per_slot[INPUT_NEWEST, entity]:
         state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]
     acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])
+    paths.prove_path(slot, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
     _acknowledge_snapshots(state, entity, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
     return _TAKEN
 

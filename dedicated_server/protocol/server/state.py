@@ -61,6 +61,9 @@ EMPTIED, GONE = 1, 2
 # A slot's token_issued_ms from the moment its player is kicked: no token is issued later.
 SHUT = 2**63 - 1
 
+# A slot's path_credit_bytes where its address has proved itself, see `paths`.
+PROVED = -1
+
 # Planes of ServerState.views.
 BASELINE, FLOOR = range(2)
 # Sets of entities: entity e is bit e % GROUP of word e / GROUP.
@@ -77,7 +80,7 @@ SLOT = np.dtype(
         ("input_bits", np.int64),  # and of INPUT_FIELDS
         ("token_issued_ms", np.int64),  # of the token in use; −1: none yet; SHUT: no token opens the slot
         ("challenge_counter", np.int64),  # of the session in use; −1: none yet
-        ("connection_tag", np.int64),  # of the session in use, see `handshake`
+        ("connection_tag", np.int64),  # of the session in use, see `handshake`; −1: none yet
         ("send_sequence", np.int64),  # next to be sent
         ("receive_newest", np.int64),  # newest that was authentic; −1: none yet
         ("sent_newest_tick", np.int64),  # newest snapshot sent in this session
@@ -91,6 +94,14 @@ SLOT = np.dtype(
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64),
         ("address", np.uint8, (ADDRESS_BYTES,)),
+        ("path_credit_bytes", np.int64),  # that may still be sent to the address; PROVED: any number
+        ("path_began_tick", np.int64),  # newest snapshot sent before the slot moved there
+        ("path_drawn_tick", np.int64),  # newest of which it is known whether it was sent there
+        ("path_drawn", np.uint64),  # bit i: the snapshot of path_drawn_tick − i was sent there
+        ("path_acked", np.uint64),  # … and is acknowledged
+        ("path_proofs", np.int64),  # how many have been; FALSE_PROOF or a little more: one that was not sent
+        ("proved_address", np.uint8, (ADDRESS_BYTES,)),  # the last that proved itself
+        ("session_at_s", np.float64),  # when the session began
         ("token_tag", np.uint8, (16,)),
         ("send_key", np.uint8, (32,)),
         ("receive_key", np.uint8, (32,)),
@@ -122,12 +133,15 @@ SLOT_HEAD_BYTES = int(SLOT.fields["replay"][1]) if SLOT.fields else 0  # what mo
 IDENTITY = np.dtype(
     [
         ("fleet_key", np.uint8, (32,)),
-        ("cookie_key", np.uint8, (32,)),
+        ("cookie_key", np.uint8, (16,)),
+        ("draw_key", np.uint8, (16,)),  # which ticks' snapshots an unproved path is sent
         ("salt_prefix", np.uint8, (16,)),
         ("match_id", np.uint8, (16,)),
         ("address", np.uint8, (18,)),  # IPv6 or mapped IPv4, then the port, little endian
         ("challenge_counter", np.int64),
-        ("handshakes", np.int64),  # looked at in this batch
+        ("requests", np.int64),  # looked at in this batch
+        ("responses", np.int64),  # with a cookie of this server, in this batch
+        ("responses_per_batch", np.int64),
         ("time_out_s", np.float64),
         ("roster_version", np.int64),  # grows with every change of a slot
         ("shows_health", np.int64),  # to whom a player's health is shown, SHOWN_TO_…
@@ -140,15 +154,17 @@ IDENTITY = np.dtype(
 
 
 class ServerState(NamedTuple):
-    """Every array of the server's wire; N clients, E entities (players, then objects), T > 4 N addresses,
-    M = N + 256 rows out, G = E / 64 words a set of entities."""
+    """Every array of the server's wire.
+
+    N clients, E entities (players, then objects), M rows out (one a client, one a handshake that is
+    answered), G = E / 64 words a set of entities.
+    """
 
     slots: npt.NDArray[Any]  # SLOT[N]
     identity: npt.NDArray[Any]  # IDENTITY[1]
     status: npt.NDArray[np.uint8]  # [N]
     per_slot: npt.NDArray[np.int32]  # [PER_SLOT_ROWS, N], named above
     inputs: npt.NDArray[np.int32]  # [N, INPUT_RING, 6]
-    addresses: npt.NDArray[np.int64]  # [2, T]: keys, slots; key 0: empty
     views: npt.NDArray[
         np.int32
     ]  # [2, N, E]: baseline tick of (client, entity); acks up to the floor do not count
@@ -217,10 +233,14 @@ def allocate(
     slots["token_issued_ms"] = -1
     slots["challenge_counter"] = -1
     slots["receive_newest"] = -1
+    slots["connection_tag"] = -1
+    slots["path_credit_bytes"] = PROVED
+    slots["session_at_s"] = -np.inf
     slots["reliable_first"] = 1
     identity = zeros(1, IDENTITY)
     identity["fleet_key"] = _bytes(fleet_key)
-    identity["cookie_key"] = _bytes(secret[:32])
+    identity["cookie_key"] = _bytes(secret[:16])
+    identity["draw_key"] = _bytes(secret[16:32])
     identity["salt_prefix"] = _bytes(secret[32:48])
     identity["match_id"] = _bytes(match_id.bytes)
     identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
@@ -232,8 +252,9 @@ def allocate(
     per_slot[PACKED_COUNT] = -1
     per_slot[SNAPSHOT_EVERY] = 1
     per_slot[LINE_BYTES] = datagrams.MAX_DATAGRAM_BYTES
-    table = 1 << (4 * n - 1).bit_length()
-    rows = n + datagrams.HANDSHAKES_PER_BATCH
+    responses = max(datagrams.LEAST_RESPONSES_PER_BATCH, n // datagrams.PLAYERS_PER_RESPONSE)
+    identity["responses_per_batch"] = responses
+    rows = n + datagrams.REQUESTS_PER_BATCH + responses
     e = n + objects
     groups = (e + 63) // 64
     return ServerState(
@@ -242,7 +263,6 @@ def allocate(
         status=zeros(n, np.uint8),
         per_slot=per_slot,
         inputs=zeros((n, INPUT_RING, INPUT_COLUMNS), np.int32),
-        addresses=zeros((2, table), np.int64),
         views=zeros((2, n, e), np.int32),
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
         sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),

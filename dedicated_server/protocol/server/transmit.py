@@ -8,7 +8,8 @@ from dedicated_server.native.compilation import STAGE, int64, njit
 from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import datagrams, sealing
 from dedicated_server.protocol.bits import copy_bytes, write_uint
-from dedicated_server.protocol.server.state import PLAIN_BITS, ServerState
+from dedicated_server.protocol.server.paths import spend_credit
+from dedicated_server.protocol.server.state import PLAIN_BITS, PROVED, ServerState
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -27,6 +28,11 @@ def seal_batch(state: ServerState, now_s: float) -> None:
             state.plain[client, 0] = np.uint64(0)  # MESSAGE_KEEP_ALIVE
             bits = int64(8)
             state.counters[datagrams.KEEP_ALIVES] += 1
+        if slot.path_credit_bytes != PROVED:
+            length = datagrams.DOWN_HEADER_BYTES + ((bits + 7) >> 3) + sealing.tag_bytes(slot.cipher)
+            if not spend_credit(state, client, length, state.per_slot[PLAIN_BITS, client] != 0):
+                state.per_slot[PLAIN_BITS, client] = 0
+                continue
         out = state.out_buf[row]
         out[0] = datagrams.FROM_SERVER
         write_uint(out, datagrams.DOWN_SEQUENCE_AT, slot.send_sequence, datagrams.SEQUENCE_BYTES)

@@ -140,7 +140,7 @@ class ServerWire:
         names: of the players; by default they have none.
         shows_health, shows_connection: to whom a player's are shown, SHOWN_TO_… of `fields`.
         host, port: as connect tokens name the server.
-        secret: SECRET_BYTES bytes of this server alone, fit for keys: cookie key and salt prefix.
+        secret: SECRET_BYTES bytes of this server alone, fit for keys: cookie key, draw key, salt prefix.
         time_out_s: silence after which a client is timed out.
         zeros: allocates arrays.
         objects: entities beside the players.

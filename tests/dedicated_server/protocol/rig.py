@@ -14,6 +14,7 @@ from dedicated_server.native.mmsg import ADDRESS_BYTES, sockaddr
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import MATCH_COLUMNS
@@ -152,8 +153,10 @@ class Table:
                 self.receive(index, datagram)
 
     def connect(self) -> None:
-        """Until everybody is in."""
-        for _ in range(10):
+        """Until everybody is in: a slot begins a session a second, and a tick begins some of them."""
+        for step in range(100 + self.players):
+            if step >= 10 and (self.clients.sessions["state"] == CLIENT_CONNECTED).all():
+                break
             self.step()
         assert self.wire.status.tolist() == [1] * self.players
 

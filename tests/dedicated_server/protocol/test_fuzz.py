@@ -43,7 +43,7 @@ def hostile_batch(
 
 def snapshot_of(wire: ServerWire) -> list[bytes]:
     state = wire.state
-    return [array.tobytes() for array in (state.status, state.inputs, state.views, state.addresses)]
+    return [array.tobytes() for array in (state.status, state.inputs, state.views, state.slots["address"])]
 
 
 @pytest.mark.parametrize("seed", range(4))

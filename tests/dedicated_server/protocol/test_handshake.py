@@ -6,9 +6,20 @@ from uuid import UUID
 import pytest
 
 from dedicated_server.protocol import connect_token, datagrams
-from dedicated_server.protocol.client.receive import RECEIVED_DROPPED
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_REFUSED, CLIENT_TIMED_OUT
-from dedicated_server.protocol.datagrams import DROP_REASONS, HANDSHAKES_PER_BATCH
+from dedicated_server.protocol.client.receive import RECEIVED_DROPPED, RECEIVED_SNAPSHOT
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_REFUSED,
+    CLIENT_REQUESTING,
+    CLIENT_TIMED_OUT,
+)
+from dedicated_server.protocol.datagrams import (
+    ASK_AGAIN_S,
+    DROP_REASONS,
+    LEAST_RESPONSES_PER_BATCH,
+    REQUESTS_PER_BATCH,
+    SESSION_S,
+)
 from tests.dedicated_server.protocol.oracle import OracleClient
 from tests.dedicated_server.protocol.rig import NOW_S, Table, token
 
@@ -224,19 +235,41 @@ def test_an_older_challenge_cannot_replace_a_newer_session() -> None:
     old_response = old.respond(challenged(table, old))
     admit(table, new)
     table.serve()
+    table.now_s += SESSION_S
     table.say(0, old_response)
     table.serve()
     assert drops(table) == {"response_replayed": 1}
 
 
-def test_a_token_serves_one_address_only() -> None:
+def test_the_same_token_from_another_address_takes_the_slot_with_a_valid_response() -> None:
+    """A restarted client: it has the token it had, and another port."""
     table = Table(1, join=False)
     client = OracleClient(token())
     admit(table, client, sender=0)
     table.serve()
+    table.now_s += SESSION_S
+    again = OracleClient(client.token)
+    admit(table, again, sender=5)
+    [(receiver, snapshot)] = table.serve()
+    assert receiver == 5
+    assert again.open(snapshot) is not None
+    assert drops(table) == {}
+    assert table.wire.counters_by_name()["reconnects"] == 1
+
+
+def test_who_only_overheard_a_token_takes_no_slot_with_it() -> None:
+    table = Table(1, join=False)
+    client, thief = OracleClient(token()), OracleClient(b"")
+    admit(table, client)
+    table.serve()
+    table.now_s += SESSION_S
     table.say(5, client.request())
+    [challenge] = [datagram for receiver, datagram in table.serve() if receiver == 5]
+    thief.token = client.token[:175] + bytes(86)  # what goes over the line
+    response = b"\2" + thief.request()[1:] + challenge[1:49]
+    table.say(5, response + bytes(16))
     assert [receiver for receiver, _ in table.serve()] == [0]
-    assert drops(table) == {"token_used": 1}
+    assert drops(table) == {"response_forged": 1}
 
 
 def test_a_token_issued_later_moves_the_player_to_another_address_and_voids_the_older() -> None:
@@ -244,12 +277,13 @@ def test_a_token_issued_later_moves_the_player_to_another_address_and_voids_the_
     first, second = OracleClient(token()), OracleClient(token(issued_at=NOW_S))
     admit(table, first, sender=0)
     table.serve()
+    table.now_s += SESSION_S
     admit(table, second, sender=5)
     assert [receiver for receiver, _ in table.serve()] == [5]
     table.say(0, first.request())
     table.say(0, first.seal(b"\0" * 16))
     table.serve()
-    assert drops(table) == {"token_used": 1, "unknown_address": 1}
+    assert drops(table) == {"token_used": 1, "unknown_connection": 1}
     assert table.wire.counters_by_name()["reconnects"] == 1
 
 
@@ -259,6 +293,7 @@ def test_a_session_never_reuses_the_keys_of_an_earlier_one() -> None:
     second.token = first.token
     admit(table, first)
     table.serve()
+    table.now_s += SESSION_S
     admit(table, second)
     table.serve()
     assert first.send_key != second.send_key
@@ -266,22 +301,82 @@ def test_a_session_never_reuses_the_keys_of_an_earlier_one() -> None:
     assert first.send_key != second.receive_key
 
 
+def test_a_slot_begins_one_session_a_second_however_often_its_player_asks() -> None:
+    table = Table(2, join=False)
+    client = OracleClient(token())
+    responses = []
+    for _ in range(40):
+        table.say(0, client.request())
+    responses = [client.respond(challenge) for _, challenge in table.serve()]
+    for response in responses:
+        table.say(0, response)
+    table.serve()
+    assert drops(table) == {"session_rate": 39}
+    assert table.wire.counters_by_name()["connects"] == 1
+    table.now_s += SESSION_S
+    for response in responses:
+        table.say(0, response)
+    table.serve()
+    assert drops(table) == {"session_rate": 39 + 38, "response_replayed": 1}
+    assert table.wire.counters_by_name()["reconnects"] == 1
+
+
+def test_forged_responses_take_nothing_of_what_real_ones_may_cost() -> None:
+    """They are found by their cookie, before a token is opened, and are not counted as handshakes."""
+    table = Table(2, join=False)
+    clients = [OracleClient(token(entity)) for entity in range(2)]
+    responses = [client.respond(challenged(table, client, number)) for number, client in enumerate(clients)]
+    forged = bytearray(responses[0])
+    forged[220] ^= 1
+    for _ in range(2 * REQUESTS_PER_BATCH):
+        table.say(7, bytes(forged))
+    for number, response in enumerate(responses):
+        table.say(number, response)
+    table.serve()
+    assert drops(table) == {"cookie_forged": 2 * REQUESTS_PER_BATCH}
+    assert table.wire.status.tolist() == [1, 1]
+
+
+def test_a_flood_of_requests_keeps_nobody_out_who_was_challenged() -> None:
+    table = Table(2, join=False)
+    client = OracleClient(token())
+    response = client.respond(challenged(table, client))
+    request = OracleClient(token(1, fleet_key=bytes(32))).request()
+    for _ in range(REQUESTS_PER_BATCH + 40):
+        table.say(3, request)
+    table.say(0, response)
+    table.serve()
+    assert table.wire.status.tolist() == [1, 0]
+
+
+def test_a_match_that_fills_at_once_is_let_in_over_some_ticks() -> None:
+    players = 3 * LEAST_RESPONSES_PER_BATCH
+    table = Table(players)
+    table.step()
+    table.step()
+    assert int((table.wire.status == 1).sum()) == LEAST_RESPONSES_PER_BATCH
+    assert drops(table) == {"handshake_rate": players - LEAST_RESPONSES_PER_BATCH}
+    for _ in range(18):
+        table.step()
+    assert table.wire.status.tolist() == [1] * players
+
+
 def test_a_flood_of_requests_is_looked_at_up_to_a_bound() -> None:
     table = Table(1, join=False)
     request = OracleClient(token(fleet_key=bytes(32))).request()
-    for _ in range(HANDSHAKES_PER_BATCH + 40):
+    for _ in range(REQUESTS_PER_BATCH + 40):
         table.say(3, request)
     table.serve()
-    assert drops(table) == {"token_forged": HANDSHAKES_PER_BATCH, "handshake_rate": 40}
+    assert drops(table) == {"token_forged": REQUESTS_PER_BATCH, "handshake_rate": 40}
 
 
 def test_a_full_batch_of_good_requests_fits_the_rows_to_send() -> None:
     table = Table(2)
     table.connect()
     request = b"\0" + table.clients.sessions["request"][0].tobytes()[1:]
-    for _ in range(HANDSHAKES_PER_BATCH + 1):
+    for _ in range(REQUESTS_PER_BATCH + 1):
         table.say(0, request)
-    assert len(table.serve()) == HANDSHAKES_PER_BATCH + 2
+    assert len(table.serve()) == REQUESTS_PER_BATCH + 2
 
 
 def test_a_forged_challenge_does_not_distract_the_client() -> None:
@@ -296,6 +391,42 @@ def test_a_forged_challenge_does_not_distract_the_client() -> None:
     table.connect()
     names = {name for name, count in table.clients.drops_by_reason().items() if count}
     assert names == {"challenge_forged", "length", "state"}
+
+
+def step_losing(table: Table, client: int, kind: int, ticks: int) -> None:
+    """Ticks of client 0 in which nothing of one kind arrives."""
+    for _ in range(ticks):
+        said = table.transmit(client)
+        if said and said[0] != kind:
+            table.say(client, said)
+        for _, datagram in table.serve():
+            if datagram[0] != kind:
+                table.receive(client, datagram)
+
+
+def test_a_client_whose_responses_were_lost_asks_again_and_gets_in() -> None:
+    """The challenge that it answers is void by then."""
+    table = Table(1)
+    step_losing(table, 0, datagrams.RESPONSE, 330)
+    assert table.clients.sessions["state"][0] != CLIENT_CONNECTED
+    step_losing(table, 0, -1, 9)
+    assert table.clients.sessions["state"][0] == CLIENT_CONNECTED
+    assert drops(table) == {}
+
+
+def test_a_client_that_asks_again_still_hears_the_session_that_it_began() -> None:
+    """A line of more than a second: the first snapshot comes when the client is asking again."""
+    table = Table(1)
+    step_losing(table, 0, datagrams.FROM_SERVER, 5)
+    late = [datagram for _, datagram in table.serve()]
+    step_losing(table, 0, datagrams.FROM_SERVER, round(ASK_AGAIN_S * 60) - 2)
+    said: list[bytes] = []
+    while not said or said[-1][:1] != bytes([datagrams.REQUEST]):
+        said.append(table.transmit(0))
+        table.now_s += 1 / 60
+    assert table.clients.sessions["state"][0] == CLIENT_REQUESTING
+    assert table.receive(0, late[0]) == RECEIVED_SNAPSHOT
+    assert table.clients.sessions["state"][0] == CLIENT_CONNECTED
 
 
 def test_a_client_repeats_each_tenth_of_a_second_and_gives_up_after_ten() -> None:

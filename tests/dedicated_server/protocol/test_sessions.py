@@ -209,7 +209,7 @@ def test_a_hostile_client_cannot_acknowledge_the_future_nor_move_the_window_with
     table.say(0, client.respond(challenge))
     table.serve()
     table.say(0, client.seal(write_message(table.tick + 9, 0, 0, 1, [Input(0, 0, 0, 0, 0)])))
-    table.say(0, b"\x03\xff\xff\xff\x7f" + bytes(60))
+    table.say(0, b"\x03" + client.connection + b"\xff\xff\xff\x7f" + bytes(60))
     table.say(0, client.seal(write_message(table.tick, 0xFFFFFFFF, 999, 1, [Input(0, 0, 0, 7, 0)])))
     table.serve()
     counted = {reason: count for reason, count in table.wire.drops_by_reason().items() if count}

@@ -132,7 +132,7 @@ def test_a_million_hostile_datagrams_leave_a_match_as_it_would_have_been_in_peac
     for reason in (
         "length",
         "kind",
-        "unknown_address",
+        "unknown_connection",
         "too_old",
         "replayed",
         "forged",
