@@ -187,6 +187,8 @@ async def _serve_match(
         log.error("no match to play", reason=str(error))
         return await _failed(sdk, clock, str(error))
     structlog.contextvars.bind_contextvars(match_id=str(spec.match_id))
+    if shortage := transport.buffers.shortage(len(spec.players)):
+        log.warning("players will be left out in turns", reason=shortage)
     try:
         host = await _ipv4_address(record.address)
     except OSError as error:  # a time-out is one, too

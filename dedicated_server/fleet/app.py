@@ -95,6 +95,8 @@ def create_fleet(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         sockets = open_sidecar_sockets(config.max_servers)
+        if runs == configuration.OWN_SERVER:
+            configuration.warn_of_small_buffers(settings)
         folders.claim(settings.state_dir / "fleet", folders.FLEET_NAMES)
         journal = AllocationJournal(settings.state_dir / "fleet" / "allocations.jsonl")
         token = state.signer.service_tokens("fleet", clock, SERVICE_TOKEN_TTL_S)

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from dedicated_server.cards import cards_in_force
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import AutoscalerSpec, Forecast, PolicyError, parse_policy
@@ -22,6 +23,7 @@ from dedicated_server.fleet.autoscaling.sizing import Sizing
 from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.ports import servers_that_fit
+from dedicated_server.native.socket_options import granted_buffers
 from launchday import startup
 from launchday.settings import Settings, env_name
 
@@ -96,6 +98,24 @@ def _max_servers(settings: Settings) -> int:
             descriptors=descriptors,
         )
     return fit
+
+
+def warn_of_small_buffers(settings: Settings) -> None:
+    """Say at the start where the sockets of game servers are too small for the largest match in force."""
+    try:
+        shortage = granted_buffers().shortage(largest_match(settings))
+    except OSError:  # no sockets at all is told by whoever needs one first
+        return
+    if shortage:
+        log.warning("players of a large match will be left out in turns", reason=shortage)
+
+
+def largest_match(settings: Settings) -> int:
+    """Return how many players the largest match of the modes in force has. Raises CardError."""
+    return max(
+        settings.match_players if card.sized_by_settings else card.players_full
+        for card in cards_in_force(settings.modes).values()
+    )
 
 
 def autoscaler_specs(settings: Settings) -> dict[str, AutoscalerSpec]:

@@ -65,7 +65,7 @@ def _call_the_rest() -> None:
             np.zeros(1, np.int32),
         )
         mmsg.receive(-1, headers, length)  # no such descriptor: both return at once
-        mmsg.send(-1, headers, vectors, rows, length, address, 0)
+        mmsg.send(-1, headers, vectors, rows, length, address, 0, 0)
     if CAN_SPIN:
         sleep_until_ns(0, np.zeros(2, dtype=np.int64))
         spin_until_ns(0, np.zeros(2, dtype=np.int64))

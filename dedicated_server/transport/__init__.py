@@ -20,6 +20,7 @@ import sys
 from typing import Final, Literal
 
 from dedicated_server.native.mmsg import SUPPORTED
+from dedicated_server.native.socket_options import SocketBuffers, granted_buffers
 from dedicated_server.transport.base import (
     Inbox,
     PortInUseError,
@@ -57,10 +58,12 @@ __all__ = [
     "DEFAULT_KIND",
     "Inbox",
     "PortInUseError",
+    "SocketBuffers",
     "Traffic",
     "Transport",
     "TransportError",
     "TransportKind",
     "UnsupportedTransportError",
+    "granted_buffers",
     "open_transport",
 ]

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.native.mmsg import SocketName, pack_sockaddr, socket_name
+from dedicated_server.native.socket_options import SocketBuffers, buffers_of
 from dedicated_server.protocol.datagrams import ROW_BYTES
-from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
+from dedicated_server.transport.base import Inbox, Traffic, bind, first_row, new_inbox
 
 # Addresses whose other form is remembered. The bound keeps a flood from spoofed addresses from growing it.
 KNOWN_ADDRESSES: Final = 4_096
@@ -31,6 +32,7 @@ class DgramTransport:
         self._stream = stream
         self._address: SocketName = stream.sockname
         self._filled = 0
+        self._sends = 0
         self._outgoing: deque[tuple[bytes, SocketName]] = deque(maxlen=capacity)
         self._something_to_send = asyncio.Event()
         self._packed: dict[SocketName, npt.NDArray[np.uint8]] = {}
@@ -44,6 +46,11 @@ class DgramTransport:
     async def open(cls, host: str, port: int, capacity: int) -> DgramTransport:
         """Bind and start both tasks. Raises TransportError."""
         return cls(await bind(host, port), capacity)
+
+    @property
+    def buffers(self) -> SocketBuffers:
+        """What the kernel keeps; what it has handed over waits in the inbox."""
+        return buffers_of(self._stream.socket)
 
     @property
     def host(self) -> str:
@@ -72,7 +79,10 @@ class DgramTransport:
         Newer state replaces older.
         """
         queued = 0
-        for row in np.flatnonzero(length[:count]):
+        rows = np.flatnonzero(length[:count])
+        first = np.searchsorted(rows, first_row(self._sends, count))
+        self._sends += 1
+        for row in np.roll(rows, -first):
             if len(self._outgoing) == self._outgoing.maxlen:
                 self.traffic.tx_dropped += 1
             target = self._unpack(address[row].tobytes())

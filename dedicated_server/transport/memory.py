@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.native.mmsg import pack_sockaddr, unpack_sockaddr
+from dedicated_server.native.socket_options import UNBOUNDED
 from dedicated_server.transport.base import Inbox, Traffic, new_inbox
 
 
@@ -23,6 +24,7 @@ class MemoryTransport:
         self.port = port
         self.inbox: Inbox = new_inbox(capacity)
         self.traffic = Traffic()
+        self.buffers = UNBOUNDED
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self._filled = 0
 

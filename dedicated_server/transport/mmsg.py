@@ -40,12 +40,14 @@ from dedicated_server.native.mmsg import (
     row_addresses,
     sendmmsg,
 )
+from dedicated_server.native.socket_options import SocketBuffers, buffers_of
 from dedicated_server.protocol.datagrams import ROW_BYTES
-from dedicated_server.transport.base import Inbox, Traffic, bind, new_inbox
+from dedicated_server.transport.base import Inbox, Traffic, bind, first_row, new_inbox
 
 SO_MEMINFO: Final = 55
 MEMINFO: Final = struct.Struct("=9I")
 MEMINFO_DROPS: Final = 8
+MAX_FRUITLESS: Final = 16  # calls for which there was no room, or that a signal interrupted; then it is all's
 
 
 @njit(cache=True, nogil=True)
@@ -81,8 +83,9 @@ def send(
     lengths: npt.NDArray[np.int32],
     addresses: npt.NDArray[np.uint8],
     count: int,
+    first: int,
 ) -> tuple[int, int]:
-    """Send rows [0, count) whose length is not zero.
+    """Send rows [0, count) whose length is not zero, from row ``first`` on and then those before it.
 
     Return how many the kernel accepted and how many it refused.
 
@@ -91,14 +94,17 @@ def send(
     """
     first_data, first_address = data.ctypes.data, addresses.ctypes.data
     wanted = 0
-    for row in range(count):
+    for turn in range(count):
+        row = first + turn
+        if row >= count:
+            row -= count
         if lengths[row] > 0:
             vectors[wanted, BASE] = np.uint64(first_data + row * data.strides[0])
             vectors[wanted, SIZE] = np.uint64(lengths[row])
             headers[wanted, NAME] = np.uint64(first_address + row * addresses.strides[0])
             wanted += 1
-    at = accepted = 0
-    while at < wanted:
+    at = accepted = fruitless = 0
+    while at < wanted and fruitless <= MAX_FRUITLESS:
         result = sendmmsg(
             np.int32(descriptor),
             np.uintp(headers.ctypes.data + at * HEADER_BYTES),
@@ -110,8 +116,10 @@ def send(
             accepted += result
             continue
         reason = carray(errno_location(), (1,))[0]
-        if reason in (EAGAIN, ENOBUFS):
-            break  # no room for any of the rest either
+        if reason == EAGAIN:
+            break  # the socket's buffer is full: no room for any of the rest either
+        if reason in (ENOBUFS, EINTR):
+            fruitless += 1  # a full queue may be that of one peer's path
         if reason != EINTR:
             at += 1  # this target is refused; the others are not to blame
     return accepted, wanted - accepted
@@ -128,6 +136,7 @@ class MmsgTransport:
         self._address: SocketName = owned.getsockname()
         self._descriptor = owned.fileno()
         self._name_bytes = name_bytes(owned.family)
+        self._sends = 0
         self._send_headers, self._send_vectors = message_headers(0, self._arena.zeros)
 
     @functools.cached_property
@@ -165,6 +174,11 @@ class MmsgTransport:
         return self._address[1]
 
     @property
+    def buffers(self) -> SocketBuffers:
+        """What the kernel keeps."""
+        return buffers_of(self._socket)
+
+    @property
     def traffic(self) -> Traffic:
         """What has passed. The kernel is asked here how much it dropped, not in the tick."""
         if self._descriptor >= 0:
@@ -192,8 +206,10 @@ class MmsgTransport:
             self._send_headers, self._send_vectors = message_headers(
                 count, self._arena.zeros, self._name_bytes
             )
+        first = first_row(self._sends, count)
+        self._sends += 1
         accepted, refused = send(
-            self._descriptor, self._send_headers, self._send_vectors, data, length, address, count
+            self._descriptor, self._send_headers, self._send_vectors, data, length, address, count, first
         )
         self._traffic.tx_datagrams += accepted
         self._traffic.tx_dropped += refused

@@ -95,7 +95,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         "kernel_cache": str(cache) if cache else "",
         "kernels_compiled": len(list(Path(cache).rglob("*.nbi"))) if cache else 0,
         "modes": modes,
-        "limits": limits(settings),
+        "limits": limits(settings, max((each["players_full"] for each in modes), default=0)),
         "admission": admission_rows(settings),
         "settings": {name: _shown(name, getattr(settings, name)) for name in type(settings).model_fields},
         "missing": missing,
@@ -180,8 +180,8 @@ def show(found: dict[str, Any], console: Terminal) -> None:
     console.print(settings)
     kept = found["kernel_cache"] or "no folder: set NUMBA_CACHE_DIR to one that can be written"
     console.print(f"compiled kernels: {found['kernels_compiled']} in {kept}")
-    if few := few_descriptors(found["limits"]):
-        console.print(Text("warning:", "yellow"), few)
+    for line in filter(None, (few_descriptors(found["limits"]), found["limits"]["small_sockets"])):
+        console.print(Text("warning:", "yellow"), line)
     for engine in found["engines"]:
         for fault in engine["faults"]:
             kind = Text("refused:", "red") if fault["refuse"] else Text("warning:", "yellow")

@@ -1,8 +1,8 @@
 """The floor: the same datagrams through ``recvmmsg`` and ``sendmmsg`` alone.
 
-It is a control that does no work. It shares only the bindings of the two functions with the transport that it
-is compared with. The clock is read inside compiled code, so that nothing but the two system calls lies
-between two readings.
+It is a control that does no work. It shares only the bindings of the two functions and the options of the
+socket with the transport that it is compared with. The clock is read inside compiled code, so that nothing
+but the two system calls lies between two readings.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dedicated_server.native.mmsg import (
     sendmmsg,
     sockaddr,
 )
+from dedicated_server.native.socket_options import enlarge_buffers, forbid_fragments
 from loadtest.errors import PlatformError
 
 # An odd number of cache lines: rows a power of two apart would share few of the cache's sets
 ROW_BYTES: Final = 1_216
-BUFFER_BYTES: Final = 4 << 20
 CLOCK_MONOTONIC: Final = 1
 SECOND_NS: Final = 1_000_000_000
 
@@ -98,8 +98,8 @@ class Floor:
         if not SUPPORTED:
             raise PlatformError(f"the floor needs recvmmsg of 64-bit Linux, this is {sys.platform}")
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
+        enlarge_buffers(self._socket)
+        forbid_fragments(self._socket)
         self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self._rows = np.zeros((2, capacity, ROW_BYTES), np.uint8)

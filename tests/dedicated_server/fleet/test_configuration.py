@@ -7,7 +7,9 @@ import sys
 from typing import Any
 
 import pytest
+import structlog.testing
 
+from dedicated_server.fleet import configuration
 from dedicated_server.fleet.admin.autoscaler import FleetAutoscaler
 from dedicated_server.fleet.autoscaling.policies import Buffer
 from dedicated_server.fleet.autoscaling.policy import Forecast
@@ -22,6 +24,7 @@ from dedicated_server.fleet.configuration import (
     sizing_of,
     startup_delays,
 )
+from dedicated_server.native.socket_options import SocketBuffers
 from launchday.settings import Settings
 from loadtest.scenario.model import Scenario
 from tests.dedicated_server.fleet.stub_pool import new_pool
@@ -131,3 +134,14 @@ def test_a_command_that_cannot_be_run_is_refused_before_a_server_starts(command:
     with pytest.raises(ConfigurationError, match="LAUNCHDAY_GAME_SERVER_COMMAND") as told:
         server_module(Settings(game_server_command=command))
     assert complaint in str(told.value)
+
+
+@pytest.mark.parametrize(("players", "warned"), [(256, False), (257, True)])
+def test_sockets_too_small_for_the_largest_match_in_force_are_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, players: int, warned: bool
+) -> None:
+    monkeypatch.setattr(configuration, "granted_buffers", lambda: SocketBuffers(425_984, 425_984))
+    with structlog.testing.capture_logs() as logs:
+        configuration.warn_of_small_buffers(Settings(match_players=players))
+    assert [line["log_level"] for line in logs] == ["warning"] * warned
+    assert all("sysctl -w net.core.rmem_max" in line["reason"] for line in logs)

@@ -13,14 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
 
 from dedicated_server.agones_sdk import AgonesSdk
 from dedicated_server.match.session import Timeouts
+from dedicated_server.native.socket_options import SocketBuffers
 from dedicated_server.recording.replay import replay
 from dedicated_server.server import serve
 from dedicated_server.tick.pacing import SystemTickClock
+from dedicated_server.transport.mmsg import MmsgTransport
 from launchday.clock import SystemClock
 from launchday.settings import Settings, environment
 from rewards.events import MATCH, PLAYER, ensure_topics, parse_envelope
@@ -142,6 +145,20 @@ async def test_without_a_meta_service_the_match_fails_and_the_report_says_so(
         await sidecar.until("/shutdown")
         assert await life.end() == 1
     assert sidecar.reports()[-1]["error"].startswith("check-out: no answer from the meta service")
+
+
+async def test_a_match_larger_than_its_socket_is_good_for_is_told(
+    sidecar: StrictSidecar, lonely: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MmsgTransport, "buffers", SocketBuffers(2 * 832, 4_096))
+    with structlog.testing.capture_logs() as logs:
+        async with living(sidecar, lonely) as life:
+            await sidecar.until("/ready")
+            sidecar.allocate(new_match([11, 12]).annotation)
+            await sidecar.until("/shutdown")
+            await life.end()
+    [line] = [line for line in logs if line["event"] == "players will be left out in turns"]
+    assert "good for 1 players in a match, and not for 2: sysctl -w" in line["reason"]
 
 
 async def test_an_allocation_while_the_watch_is_cut_is_noticed(

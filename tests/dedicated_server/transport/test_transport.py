@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dedicated_server.native.mmsg import ADDRESS_BYTES, pack_sockaddr, socket_name, unpack_sockaddr
 from dedicated_server.protocol.datagrams import MAX_DATAGRAM_BYTES, ROW_BYTES
@@ -19,8 +22,10 @@ from dedicated_server.transport import (
     Transport,
     TransportError,
     TransportKind,
+    granted_buffers,
     open_transport,
 )
+from dedicated_server.transport.base import first_row
 from tests.waiting import until
 
 CAPACITY = 32
@@ -271,3 +276,53 @@ def test_a_mapped_address_is_read_as_the_ipv4_address_that_it_is() -> None:
 
 def test_the_interface_of_a_link_local_address_survives_packing() -> None:
     assert socket_name(pack_sockaddr("fe80::7%eth0", 1, 0, 4)) == ("fe80::7", 1, 0, 4)
+
+
+async def test_a_socket_is_given_its_options_and_says_what_it_was_granted(transport: Transport) -> None:
+    granted = transport.buffers
+    assert granted.receive_bytes > 0
+    assert granted.send_bytes > 0
+    if sys.platform == "linux":
+        assert granted == granted_buffers()
+
+
+@given(count=st.integers(10, 500), share=st.floats(0.5, 0.95), turn=st.integers(0, 10_000))
+def test_wherever_the_room_ends_everybody_is_sent_to_in_one_turn_of_a_few(
+    count: int, share: float, turn: int
+) -> None:
+    sent = np.zeros((20, count), np.bool_)
+    for row in range(20):
+        first = first_row(turn + row, count)
+        assert 0 <= first < count
+        sent[row, (first + np.arange(round(share * count))) % count] = True
+    for client in sent.T:
+        gaps = np.diff(np.flatnonzero(np.concatenate(([True], client, [True]))))
+        assert gaps.max() <= 4, "left out three times in a row"
+    assert sent.mean(axis=0).min() >= share - 0.15
+
+
+async def test_which_row_is_first_turns_and_all_go(transport: Transport, peer: socket.socket) -> None:
+    names = [bytes([number]) for number in range(10)]
+    data, length, address = rows_for(names, name_of(peer))
+    first: set[bytes] = set()
+    for turn in range(1, 9):
+        assert transport.send(data, length, address, len(names)) == len(names)
+        await until(partial(has_sent, transport, turn * len(names)))
+        heard = [peer.recv(16) for _ in names]
+        assert sorted(heard) == names
+        assert heard == names[names.index(heard[0]) :] + names[: names.index(heard[0])]
+        first.add(heard[0])
+    assert len(first) >= 6
+
+
+async def test_a_peer_that_cannot_be_sent_to_costs_the_others_nothing_whoever_is_first(
+    transport: Transport, peer: socket.socket
+) -> None:
+    names = [bytes([number]) for number in range(6)]
+    data, length, address = rows_for(names, name_of(peer))
+    address[2] = np.frombuffer(pack_sockaddr(transport.host, 0), dtype=np.uint8)  # no port: always refused
+    for turn in range(1, 7):
+        transport.send(data, length, address, len(names))
+        await until(partial(has_sent, transport, turn * (len(names) - 1)))
+        assert sorted(peer.recv(16) for _ in range(len(names) - 1)) == names[:2] + names[3:]
+    await until(lambda: transport.traffic.tx_dropped == 6)
