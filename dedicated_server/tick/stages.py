@@ -130,14 +130,13 @@ def open_datagrams(
 def update_interest(state: int, tick: int, phase: int, countdown_ticks: int, every: int) -> None:
     """Put the tick's result into the wire's units, and select for each client the entities that it is sent.
 
-    ``phase``: PHASE_… of `protocol.fields`. ``every``: what the server's load allows,
-    see `rates`.
+    ``phase``: PHASE_… of `protocol.fields`. ``every``: what the server's load allows, see `rates`.
     """
     arrays = load_state(state, TICK_TYPE)
     update_combat_hints(arrays.world, arrays.hints)
     replicate_world(arrays.world, arrays.wire, arrays.records, arrays.match_state, phase, countdown_ticks)
     set_rates(arrays.wire, every)
-    select_entities(arrays.world, arrays.grid, arrays.interest, arrays.wire, DEFAULT_BUDGET_BYTES, tick)
+    select_entities(arrays.world, arrays.interest, arrays.wire, DEFAULT_BUDGET_BYTES, tick)
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -189,7 +188,7 @@ def prefetch_tick(state: int, tick: int) -> None:
     prefetch_array(grid.cell)
     prefetch_array(grid.x_m)
     prefetch_array(grid.y_m)
-    prefetch_array(interest.in_view)
+    prefetch_array(interest.filled)
     prefetch_array(interest.renewal_tick)
     prefetch_array(hints.heatmap)
     prefetch_array(hints.hint_bits)
@@ -197,7 +196,7 @@ def prefetch_tick(state: int, tick: int) -> None:
     prefetch_array(arrays.sent_bytes)
     for client in range(players):
         packed = max(wire.per_slot[PACKED_COUNT, client], 1)
-        prefetch_view(interest, client, packed)
+        prefetch_view(interest, client)
         prefetch(wire.views[0, client].ctypes.data, 4 * entities)
         prefetch(wire.views[1, client].ctypes.data, 4 * entities)
         prefetch_plain(wire, client, packed)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dedicated_server.replication.priority import (
-    CALM_KEYS,
     HORIZON_M,
-    KEYS,
     LAST_RING,
     LEAVE_FACTOR,
     LOOK_TICKS,
@@ -17,8 +15,12 @@ from dedicated_server.replication.priority import (
     STALE_TICKS,
     WEIGHT,
 )
+from dedicated_server.replication.wheel import OLDEST
 
 Position = tuple[float, float]
+
+STALE_KEYS = 1_000  # above every key of who is not stale
+OWN_KEY = 2 * STALE_KEYS
 
 
 @dataclass
@@ -59,7 +61,7 @@ class NaiveInterest:
         }
         for mate, team in enumerate(self.teams):
             if team == self.teams[client]:
-                around.setdefault(mate, LAST_RING)
+                around[mate] = min(around.get(mate, LAST_RING), LAST_RING)
         around[client] = 0
         left = {entity for entity in view.ring if entity not in around}
         for entity in left:
@@ -78,9 +80,9 @@ class NaiveInterest:
         for entity, ring in view.ring.items():
             waited = tick - view.sent_tick[entity]
             if entity == client:
-                keys[entity] = KEYS
+                keys[entity] = OWN_KEY
             elif waited >= STALE_TICKS:
-                keys[entity] = min(CALM_KEYS + waited - STALE_TICKS, KEYS - 2)
+                keys[entity] = STALE_KEYS + min(waited, OLDEST)
             elif waited >= PERIOD_TICKS[ring]:
-                keys[entity] = min(int(WEIGHT[ring]) * waited, CALM_KEYS - 1)
+                keys[entity] = int(WEIGHT[ring]) * waited
         return keys

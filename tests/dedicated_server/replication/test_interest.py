@@ -15,18 +15,17 @@ from dedicated_server.protocol.datagrams import CONNECTED, MAX_DATAGRAM_BYTES, T
 from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.interest import Interest, new_interest, select_entities
 from dedicated_server.replication.priority import (
+    BYTES_PER_RECORD,
     HORIZON_M,
-    KEYS,
     LOOK_TICKS,
+    OVERHEAD_BYTES,
     PERIOD_TICKS,
     STALE_TICKS,
-    collect_due,
-    sort_by_priority,
 )
+from dedicated_server.replication.wheel import WHEEL_TICKS
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.grid import Grid, new_grid
-from dedicated_server.simulation.match import fill_grid
 from tests.dedicated_server.replication.naive import NaiveInterest
+from tests.dedicated_server.replication.sets import in_view
 
 USUAL_BYTES = 500
 HALF_M = 1_000.0
@@ -41,7 +40,6 @@ class Field:
         self.count = len(positions)
         teams = list(range(self.count)) if teams is None else teams
         self.world = w.new_world(teams, np.array(positions, dtype=float).reshape(-1, 2).T, np.zeros(w.RULES))
-        self.grid: Grid = new_grid(self.count, HALF_M, 100.0)
         self.interest: Interest = new_interest(teams)
         self.wire = ServerWire(
             fleet_key=bytes(32),
@@ -67,9 +65,8 @@ class Field:
     def step(self, every: npt.ArrayLike = 1, elapsed: int = 1) -> None:
         self.tick += elapsed
         self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, elapsed
-        fill_grid(self.world, self.grid)
         self.wire.snapshot_every[:] = every
-        select_entities(self.world, self.grid, self.interest, self.wire.state, USUAL_BYTES, self.tick)
+        select_entities(self.world, self.interest, self.wire.state, USUAL_BYTES, self.tick)
         self.packed[:] = np.minimum(self.interest.selected_count, self.fits)
         self.newly[:] = 0
 
@@ -83,7 +80,7 @@ class Field:
         return list(map(int, self.interest.left[client, : self.interest.left_count[client]]))
 
     def in_view(self, client: int) -> set[int]:
-        return set(self.interest.entity[client, : self.interest.in_view[client]].tolist())
+        return in_view(self.interest, client)
 
 
 @settings(max_examples=60, deadline=None)
@@ -94,9 +91,18 @@ class Field:
     spread_m=st.sampled_from([20.0, 300.0, 990.0]),
     fits=st.sampled_from([1, 3, 9, 1_000]),
     stride_m=st.sampled_from([0.5, 40.0]),
+    every=st.sampled_from([1, 1, 2, 8]),
+    stalls=st.booleans(),
 )
 def test_every_list_equals_that_of_the_plain_python_interest(
-    seed: int, count: int, team_size: int, spread_m: float, fits: int, stride_m: float
+    seed: int,
+    count: int,
+    team_size: int,
+    spread_m: float,
+    fits: int,
+    stride_m: float,
+    every: int,
+    stalls: bool,
 ) -> None:
     generator = random.Random(seed)
     start = [
@@ -104,7 +110,7 @@ def test_every_list_equals_that_of_the_plain_python_interest(
     ]
     teams = [entity // team_size for entity in range(count)]
     field, naive = Field(start, teams, fits), NaiveInterest(teams)
-    for _ in range(40):
+    for _ in range(90):
         for entity in range(count):
             x_m, y_m = field.world.body[w.X_M, entity], field.world.body[w.Y_M, entity]
             field.move(
@@ -114,10 +120,13 @@ def test_every_list_equals_that_of_the_plain_python_interest(
             )
             field.world.status[w.SHOWN, entity] = generator.random() < 0.95
         naive.note_packed(field.packed.tolist(), field.tick)
-        field.step()
+        field.step(every, generator.choice([2, 30, 70]) if stalls and generator.random() < 0.1 else 1)
         where = dict(enumerate(zip(*field.world.body[: w.Y_M + 1].tolist(), strict=True)))
         shown = {entity: where[entity] for entity in where if field.world.status[w.SHOWN, entity]}
         for client, view in enumerate(naive.views):
+            if (field.tick + client) % every:
+                assert field.selected(client) == field.left(client) == []
+                continue
             left: set[int] = set()
             if field.tick >= view.look_tick:
                 left = naive.look(client, shown, where[client], field.tick)
@@ -156,6 +165,13 @@ def test_who_is_beyond_the_horizon_is_not_told_of_unless_a_team_mate() -> None:
         field.step()
         told |= set(field.selected(0))
     assert told == {0, 2}
+
+
+@pytest.mark.parametrize("away_m", [399.0, 401.0, 439.0, 441.0])
+def test_a_team_mate_is_told_of_at_any_distance(away_m: float) -> None:
+    field = Field([(0, 0), (away_m, 0)], teams=[0, 0])
+    field.step()
+    assert set(field.selected(0)) == {0, 1}
 
 
 def test_walking_to_and_fro_across_the_horizon_flickers_nothing() -> None:
@@ -203,6 +219,34 @@ def test_in_a_crowd_beyond_the_budget_nobody_grows_stale() -> None:
             waiting[entity] = 0 if entity in packed else waiting[entity] + 1
         if field.tick > 30:
             assert max(waiting.values()) <= STALE_TICKS + 2
+
+
+@pytest.mark.parametrize(("players", "every"), [(400, 1), (400, 2), (700, 2)])
+def test_in_a_crowd_of_hundreds_snapshots_grow_until_nobody_is_stale_for_longer_than_a_turn(
+    players: int, every: int
+) -> None:
+    field = Field([(0.1 * entity, 0.0) for entity in range(players)])
+    told = np.zeros(players, int)
+    for _ in range(80):
+        field.step(every)
+        room = (field.budget - OVERHEAD_BYTES) // BYTES_PER_RECORD
+        field.packed[:] = np.minimum(field.packed, room)
+        if field.tick > 40:
+            assert field.tick - told.min() <= STALE_TICKS + 2 * every
+        told[field.packed_entities(0)] = field.tick
+
+
+@pytest.mark.parametrize(("fits", "every"), [(2, 1), (5, 8)])
+def test_nobody_in_a_crowd_waits_for_ever_however_thin_the_line(fits: int, every: int) -> None:
+    players = 150
+    field = Field([(0.1 * entity, 0.0) for entity in range(players)], fits=fits)
+    turns = -(-(players - 1) // (fits - 1))
+    told = np.zeros(players, int)
+    for _ in range(every * 4 * turns):
+        field.step(every)
+        told[field.packed_entities(0)] = field.tick
+        if field.tick > every * turns + WHEEL_TICKS:
+            assert field.tick - told.min() <= every * (turns + 1) + WHEEL_TICKS
 
 
 def test_in_a_crowd_the_near_are_told_of_more_often_than_the_far() -> None:
@@ -289,32 +333,3 @@ def test_ticks_left_out_count_as_waiting() -> None:
         field.step()
     field.step(elapsed=20)
     assert set(field.selected(0)) == {0, 1}
-
-
-@given(keys=st.lists(st.integers(0, KEYS - 1), max_size=80), room=st.integers(1, 90))
-def test_the_counting_sort_is_a_stable_sort_by_falling_key(keys: list[int], room: int) -> None:
-    places = np.full(room, -1, dtype=np.int32)
-
-    sort_by_priority(
-        np.array([*keys, 0], dtype=np.uint8)[: len(keys)], np.zeros(KEYS, dtype=np.int32), places
-    )
-
-    expected = sorted((place for place in range(len(keys)) if keys[place]), key=lambda place: -keys[place])
-    assert places[: len(expected)].tolist() == expected[:room]
-    assert (places[len(expected) :] == -1).all()
-
-
-@given(keys=st.lists(st.sampled_from([0, 1, 70]), max_size=40), room=st.integers(1, 50))
-def test_the_due_are_listed_in_their_order(keys: list[int], room: int) -> None:
-    places = np.full(room, -1, dtype=np.int32)
-    expected = [place for place in range(len(keys)) if keys[place]]
-
-    collect_due(np.array([*keys, 0], dtype=np.uint8)[: len(keys)], len(expected), places)
-
-    assert places[: len(expected)].tolist() == expected[:room]
-
-
-def test_the_scratch_of_a_look_is_clean_afterwards() -> None:
-    field = Field([(0, 0), (430, 0), (50, 0)], teams=[0, 1, 0])
-    field.step()
-    assert not field.interest.mark.any()

@@ -14,10 +14,9 @@ from dedicated_server.protocol.server.wire import SECRET_BYTES, ServerWire
 from dedicated_server.replication.entity_records import object_record, write_extra_fields, write_objects
 from dedicated_server.replication.interest import new_interest, select_entities
 from dedicated_server.simulation import world as w
-from dedicated_server.simulation.grid import new_grid
 from dedicated_server.simulation.layout import RIFLES_ONLY
-from dedicated_server.simulation.match import fill_grid
 from tests.dedicated_server.protocol.rig import FLEET_KEY, MATCH_ID
+from tests.dedicated_server.replication.sets import in_view
 
 KINDS = (KIND_FLAG, KIND_ITEM, KIND_PROJECTILE, KIND_OBSTACLE)
 FLAG, ITEM, PROJECTILE, OBSTACLE = range(2, 6)  # entities behind two players
@@ -31,7 +30,6 @@ class Field:
         spawns = np.array([[-800.0, 800.0], [0.0, 0.0]])
         layout = RIFLES_ONLY._replace(kinds=np.array(KINDS, np.int32))
         self.world = w.new_world([0, 1], spawns, np.zeros(w.RULES), layout=layout)
-        self.grid = new_grid(2, HALF_M, 100.0, objects=len(KINDS))
         self.interest = new_interest([0, 1], kinds=KINDS)
         self.wire = ServerWire(
             fleet_key=FLEET_KEY, match_id=MATCH_ID, player_ids=[1, 2], host="192.0.2.1", port=1,
@@ -51,13 +49,12 @@ class Field:
         for _ in range(ticks):
             self.tick += 1
             self.world.counters[w.TICK], self.world.counters[w.ELAPSED] = self.tick, 1
-            fill_grid(self.world, self.grid)
-            select_entities(self.world, self.grid, self.interest, self.wire.state, 500, self.tick)
+            select_entities(self.world, self.interest, self.wire.state, 500, self.tick)
             for entity in self.interest.selected[0, : self.interest.selected_count[0]]:
                 self.sent[int(entity)].append(self.tick)
             self.left += self.interest.left[0, : self.interest.left_count[0]].tolist()
             self.wire.packed_count[:] = self.interest.selected_count
-        return set(self.interest.entity[0, : self.interest.in_view[0]].tolist())
+        return in_view(self.interest, 0)
 
 
 def test_objects_come_into_view_within_the_horizon_and_leave_beyond_it_or_when_they_are_hidden() -> None:
@@ -125,8 +122,13 @@ def test_a_player_without_fields_of_the_mode_is_left_as_it_is() -> None:
 
 def test_a_team_of_hundreds_takes_memory_by_the_player_and_not_by_the_pair() -> None:
     interest = new_interest([player % 2 for player in range(600)])
-    lists = (interest.team, interest.team_start, interest.members, interest.far_seen)
-    assert sum(array.nbytes for array in lists) < 8 * 600 + 64
+    assert sum(array.nbytes for array in (interest.team, interest.mates, interest.far_seen)) < 8 * 600
+
+
+@pytest.mark.parametrize("players", [64, 1_024, 2_048])
+def test_a_view_takes_nine_bytes_a_pair_and_a_list_a_client(players: int) -> None:
+    interest = new_interest(range(players))
+    assert sum(array.nbytes for array in interest) <= 9 * players**2 + 2_048 * players
 
 
 @pytest.mark.parametrize("players", [2_046, 2_048])
