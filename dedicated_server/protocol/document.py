@@ -187,7 +187,7 @@ def _exchange(cipher: int) -> dict[str, bytes]:
     )
     for tick, (said, answered) in enumerate(names, start=1):
         length = client_transmit(
-            clients.state, 0, NOW_S + tick / 60, 100, -50, 16_384, fields.BUTTON_FIRE, 0, room
+            clients.state, 0, NOW_S + tick / 60, 100, -50, 16_384, fields.BUTTON_FIRE, 0.0, room
         )
         made[said] = room[:length].tobytes()
         sender = sockaddr("198.51.100.1", 40_000)

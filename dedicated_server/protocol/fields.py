@@ -66,6 +66,7 @@ SNAPSHOT_FIELDS = (
     Field("input_lag", 6, "how many of those are not used yet; 63: that or more"),
     Field("base_age", 6, "age in ticks of the baseline most records are against; 0: none"),
     Field("gap_bits", 4, "parameter of the code for gaps between entity indexes"),
+    Field("pace", 2, "how fast the client is to count its ticks: 0 as ever, 1 2 % faster, 2 2 % slower"),
 )
 (
     SNAPSHOT_MESSAGE,
@@ -74,7 +75,10 @@ SNAPSHOT_FIELDS = (
     SNAPSHOT_INPUT_LAG,
     SNAPSHOT_BASE_AGE,
     SNAPSHOT_GAP_BITS,
-) = columns(SNAPSHOT_FIELDS, "message tick input_newest input_lag base_age gap_bits")
+    SNAPSHOT_PACE,
+) = columns(SNAPSHOT_FIELDS, "message tick input_newest input_lag base_age gap_bits pace")
+PACE_STEADY, PACE_FASTER, PACE_SLOWER = range(3)
+PACE_SHARE = (0.0, 0.02, -0.02)  # by which a client's ticks are to come faster than 60 a second, by pace
 SNAPSHOT_WIDTHS, SNAPSHOT_LEASTS = widths(SNAPSHOT_FIELDS), leasts(SNAPSHOT_FIELDS)
 MESSAGE_BITS, TICK_BITS, CLIENT_TICK_BITS, INPUT_LAG_BITS, AGE_BITS, _ = SNAPSHOT_WIDTHS[:6]
 TICK_MASK = (1 << TICK_BITS) - 1
@@ -125,7 +129,9 @@ INPUT_FIELDS = (
     Field("yaw", 16, "1/65536 turn"),
     Field("buttons", 8, "bits: 1 fire; a server passes over the others"),
     Field("view_lag", 8, "ack_tick minus the tick that the player was shown; 255: that or more"),
+    Field("view_fraction", 4, "sixteenths of a tick by which the player was shown a later moment"),
 )
+VIEW_FRACTIONS = 16  # of a tick
 
 BUTTON_FIRE = 1
 

@@ -2,7 +2,9 @@
 
 Layout, bit-packed: the table CLIENT_MESSAGE_FIELDS, then ``input_count`` inputs, newest first. The newest is
 written whole; each older one as bit 1 when it repeats the next newer (and was shown one tick less), else
-bit 0 and whole.
+bit 0 and whole. What the player was shown matters for shots alone. So an input that does not fire repeats
+already where its view is within half a tick of that: frames are never quite even, and a whole input is 52
+bits.
 
 Client ticks have 16 bits on the wire, server ticks 24. Who reads them takes the number nearest to the newest
 that they know (`bits.nearest`), so neither comes to an end: a client may begin at any tick, and pass 2³².
@@ -13,6 +15,7 @@ from __future__ import annotations
 from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words, int64, njit
 from dedicated_server.protocol.bits import append, nearest, take_int
 from dedicated_server.protocol.fields import (
+    BUTTON_FIRE,
     CLIENT_MESSAGE_FIELDS,
     CLIENT_TICK_BITS,
     INPUT_FIELDS,
@@ -20,6 +23,7 @@ from dedicated_server.protocol.fields import (
     MESSAGE_INPUTS,
     MESSAGE_LEAVE,
     TICK_BITS,
+    VIEW_FRACTIONS,
 )
 from dedicated_server.protocol.tables import columns, leasts, length_of, positions, read_fields, widths
 
@@ -32,12 +36,14 @@ HEAD_BITS = length_of(CLIENT_MESSAGE_FIELDS)
 MESSAGE_BITS = HEAD_WIDTHS[HEAD_MESSAGE]
 
 # Columns of the rings in which both ends keep inputs: the client tick, then the table's fields. In place of
-# the lag stands the server tick that it says.
+# the lag stands the server tick that it says. The last is the server's own: the oldest tick that its player's
+# line lets be shown (`server.view_age`).
 INPUT_TICK = 0  # client tick of the input in this row; 0: none
-INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TICK = (
-    1 + column for column in columns(INPUT_FIELDS, "move_x move_y yaw buttons view_lag")
+INPUT_MOVE_X, INPUT_MOVE_Y, INPUT_YAW, INPUT_BUTTONS, INPUT_VIEW_TICK, INPUT_VIEW_FRACTION = (
+    1 + column for column in columns(INPUT_FIELDS, "move_x move_y yaw buttons view_lag view_fraction")
 )
-INPUT_COLUMNS = 1 + len(INPUT_FIELDS)
+INPUT_OLDEST_VIEW = 1 + len(INPUT_FIELDS)
+INPUT_COLUMNS = 2 + len(INPUT_FIELDS)
 
 INPUT_RING = 32  # client ticks kept
 MAX_INPUTS = 16  # inputs repeated in one datagram
@@ -45,9 +51,12 @@ MAX_CLIENT_TICK = MAX_TICK - INPUT_RING  # of a session; its first 16 bits may b
 
 INPUT_WIDTHS, INPUT_LEASTS, INPUT_AT = widths(INPUT_FIELDS), leasts(INPUT_FIELDS), positions(INPUT_FIELDS)
 INPUT_BITS = length_of(INPUT_FIELDS)
-_VIEW_LAG = INPUT_VIEW_TICK - 1
+_BUTTONS, _VIEW_LAG, _VIEW_FRACTION = INPUT_BUTTONS - 1, INPUT_VIEW_TICK - 1, INPUT_VIEW_FRACTION - 1
 _ONE_LAG = 1 << INPUT_AT[_VIEW_LAG]
 _MAX_LAG = (1 << INPUT_WIDTHS[_VIEW_LAG]) - 1
+_FIRE = BUTTON_FIRE << INPUT_AT[_BUTTONS]
+_VIEW = _MAX_LAG << INPUT_AT[_VIEW_LAG] | (VIEW_FRACTIONS - 1) << INPUT_AT[_VIEW_FRACTION]
+LONGEST_REPEATED_AGE = 4  # ticks by which an input may come late, with a later one, and count as on time
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -60,14 +69,31 @@ def write_inputs(
         code = _pack(ring[(input_tick - back) % INPUT_RING], ack_tick)
         if back > 0:
             longest = (newer >> INPUT_AT[_VIEW_LAG]) & _MAX_LAG == _MAX_LAG
-            repeats = not longest and code == newer + _ONE_LAG
+            repeats = not longest and _is_near(code, newer + _ONE_LAG)
             position = append(words, position, int64(repeats), 1)
             if repeats:
-                newer = code
+                newer += _ONE_LAG
                 continue
         position = append(words, position, code, INPUT_BITS)
         newer = code
     return position
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _is_near(code: int, repeated: int) -> bool:
+    """Whether an input may be said to be another: it is, or does not fire and was shown nearly that."""
+    if code == repeated:
+        return True
+    if (code ^ repeated) & ~_VIEW != 0 or code & _FIRE != 0:
+        return False
+    return abs(_view_of(code) - _view_of(repeated)) <= VIEW_FRACTIONS // 2
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _view_of(code: int) -> int:
+    """What an input was shown, in fractions of a tick since ack_tick."""
+    lag = (code >> INPUT_AT[_VIEW_LAG]) & _MAX_LAG
+    return ((code >> INPUT_AT[_VIEW_FRACTION]) & (VIEW_FRACTIONS - 1)) - lag * VIEW_FRACTIONS
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -77,6 +103,8 @@ def _pack(row: Ints, ack_tick: int) -> int:
         value = int64(row[1 + place])
         if place == _VIEW_LAG:
             value = ack_tick - value
+        elif place == _VIEW_FRACTION and row[INPUT_VIEW_TICK] > ack_tick:
+            value = int64(VIEW_FRACTIONS - 1)  # the latest that can be said
         most = (int64(1) << int64(INPUT_WIDTHS[place])) - 1
         code |= max(int64(0), min(value - INPUT_LEASTS[place], most)) << int64(INPUT_AT[place])
     return code
@@ -142,10 +170,14 @@ def inputs_end(words: Words, position: int, bits: int, count: int, input_bits: i
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def read_inputs(words: Words, position: int, ring: Ints, head: Longs, input_bits: int) -> None:
+def read_inputs(
+    words: Words, position: int, ring: Ints, head: Longs, input_bits: int, oldest_view: int
+) -> None:
     """Put inputs that are new into the ring, at client tick % INPUT_RING; `inputs_end` has been asked before.
 
-    A tick's input never changes once it is in: the first to come wins.
+    A tick's input never changes once it is in: the first to come wins. ``oldest_view``: the oldest server
+    tick that the newest of them can have been shown; earlier ones as much earlier, as far as datagrams lost
+    before this one explain it.
     """
     code = int64(0)
     known_bits = min(input_bits, INPUT_BITS)
@@ -164,6 +196,7 @@ def read_inputs(words: Words, position: int, ring: Ints, head: Longs, input_bits
         if row[INPUT_TICK] < tick:
             row[INPUT_TICK] = tick
             _unpack(code, row, head[HEAD_ACK_TICK])
+            row[INPUT_OLDEST_VIEW] = max(oldest_view - min(back, LONGEST_REPEATED_AGE), 0)
 
 
 @njit(cache=True, nogil=True, **INNER)

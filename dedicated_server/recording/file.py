@@ -5,7 +5,7 @@ needed to read them back, so none is in the file.
 
 Layout; all numbers little endian::
 
-    magic      8  "LDREC003"
+    magic      8  "LDREC004"
     sections, each:
       kind     1  0 match, 1 chunk, 2 end, 3 roster
       stored   4  bytes of the body as stored
@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from dedicated_server.errors import DedicatedServerError
 
-MAGIC: Final = b"LDREC003"  # version 3: objects, scores and a mode's own numbers are part of the state
+MAGIC: Final = b"LDREC004"  # version 4: views have fractions, and are bounded by the player's line
 MATCH, CHUNK, END, ROSTER = range(4)
 HEAD: Final = struct.Struct("<BII16s")
 COUNTS: Final = struct.Struct("<4I")
@@ -88,6 +88,8 @@ class Chunk(NamedTuple):
     row_yaw: npt.NDArray[np.uint16]
     row_buttons: npt.NDArray[np.uint8]
     row_view_lag: npt.NDArray[np.int32]  # [R] server tick minus the one that the player was shown
+    row_view_fraction: npt.NDArray[np.uint8]  # [R] and its fraction, in 1/16
+    row_oldest_lag: npt.NDArray[np.int32]  # [R] server tick minus the oldest that their line lets be shown
 
 
 # Bits of change_kind. A change may be a disconnect and a connect; a newcomer is a player who takes a slot
@@ -115,6 +117,8 @@ COLUMNS: Final[dict[str, tuple[np.dtype[Any], int]]] = {
     "row_yaw": (np.dtype("u2"), ROWS),
     "row_buttons": (np.dtype("u1"), ROWS),
     "row_view_lag": (np.dtype("i4"), ROWS),
+    "row_view_fraction": (np.dtype("u1"), ROWS),
+    "row_oldest_lag": (np.dtype("i4"), ROWS),
 }
 
 

@@ -17,12 +17,15 @@ from numba import njit
 from dedicated_server.modes import open_match
 from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIMED_OUT, VACANT
+from dedicated_server.protocol.fields import VIEW_FRACTIONS
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
+    INPUT_OLDEST_VIEW,
     INPUT_RING,
     INPUT_TICK,
+    INPUT_VIEW_FRACTION,
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
@@ -210,6 +213,9 @@ def put_inputs(
             input_tick, view_tick = client_tick - chunk.row_lag[row], tick - chunk.row_view_lag[row]
             if input_tick < 1 or input_tick > MAX_TICK or view_tick < 0 or view_tick > MAX_TICK:
                 return False
+            oldest, fraction = tick - chunk.row_oldest_lag[row], chunk.row_view_fraction[row]
+            if oldest < 0 or oldest > MAX_TICK or fraction >= VIEW_FRACTIONS:
+                return False
             place = inputs[slot, input_tick % INPUT_RING]
             place[INPUT_TICK] = input_tick
             place[INPUT_MOVE_X] = chunk.row_move_x[row]
@@ -217,6 +223,8 @@ def put_inputs(
             place[INPUT_YAW] = chunk.row_yaw[row]
             place[INPUT_BUTTONS] = chunk.row_buttons[row]
             place[INPUT_VIEW_TICK] = view_tick
+            place[INPUT_VIEW_FRACTION] = fraction
+            place[INPUT_OLDEST_VIEW] = oldest
             row += 1
         newest[slot] = client_tick
         updates += 1

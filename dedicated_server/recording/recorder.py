@@ -26,8 +26,10 @@ from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
     INPUT_MOVE_X,
     INPUT_MOVE_Y,
+    INPUT_OLDEST_VIEW,
     INPUT_RING,
     INPUT_TICK,
+    INPUT_VIEW_FRACTION,
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
@@ -303,6 +305,8 @@ def append_tick(
                 chunk.row_yaw[rows] = row[INPUT_YAW]
                 chunk.row_buttons[rows] = row[INPUT_BUTTONS]
                 chunk.row_view_lag[rows] = tick - row[INPUT_VIEW_TICK]
+                chunk.row_view_fraction[rows] = row[INPUT_VIEW_FRACTION]
+                chunk.row_oldest_lag[rows] = tick - row[INPUT_OLDEST_VIEW]
                 rows += 1
         if newest != known.newest[slot] or rows > first_row:
             chunk.update_slot[updates] = slot

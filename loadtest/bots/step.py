@@ -78,7 +78,7 @@ class SwarmState(NamedTuple):
         session: int32[B], index of a bot's client session, or NO_SESSION.
         status: int64[B], the session status that was last passed on: the client's state, DIED, MATCH_OVER.
         changed: int32[B], bots whose status changed in this step; as many are valid as :func:`step` returns.
-        view_tick: int32[B], the server tick that each bot saw in its last turn.
+        view_tick: float64[B], the server tick, with fraction, that each bot saw in its last turn.
         inbox: where datagrams are read.
         lengths: int64[AT_ONCE], their bytes.
         outbox: uint8[1200+], a datagram on its way out.
@@ -101,7 +101,7 @@ class SwarmState(NamedTuple):
     session: npt.NDArray[np.int32]
     status: npt.NDArray[np.int64]
     changed: npt.NDArray[np.int32]
-    view_tick: npt.NDArray[np.int32]
+    view_tick: npt.NDArray[np.float64]
     inbox: Inbox
     lengths: npt.NDArray[np.int64]
     outbox: npt.NDArray[np.uint8]
@@ -198,7 +198,7 @@ def _decide(swarm: SwarmState, number: int, now_s: float) -> None:
         if index == NO_SESSION:
             continue
         tick = perceive_frame(perception, index, now_s)
-        swarm.view_tick[bot] = round(tick)
+        swarm.view_tick[bot] = tick
         knowledge.own_m[index, 0], knowledge.own_m[index, 1] = own_place(perception, clients, index)
         mode = perception.prediction.own[index].mode
         target = choose_target(

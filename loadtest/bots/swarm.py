@@ -98,7 +98,7 @@ class Swarm:
             session=np.full(bots, step.NO_SESSION, np.int32),
             status=np.zeros(bots, np.int64),
             changed=np.zeros(bots, np.int32),
-            view_tick=np.zeros(bots, np.int32),
+            view_tick=np.zeros(bots),
             inbox=udp.new_inbox(),
             lengths=np.zeros(udp.MAX_BATCH_DATAGRAMS, np.int64),
             outbox=np.zeros(udp.DATAGRAM_BYTES, np.uint8),

@@ -29,6 +29,7 @@ from dedicated_server.protocol.fields import (
     SNAPSHOT_INPUT_LAG,
     SNAPSHOT_INPUT_NEWEST,
     SNAPSHOT_LEASTS,
+    SNAPSHOT_PACE,
     SNAPSHOT_TICK,
     SNAPSHOT_WIDTHS,
     TICK_BITS,
@@ -192,7 +193,7 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
     if position > bits:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     tick, base_age, gap_bits = head[SNAPSHOT_TICK], head[SNAPSHOT_BASE_AGE], head[SNAPSHOT_GAP_BITS]
-    newest, lag = head[SNAPSHOT_INPUT_NEWEST], head[SNAPSHOT_INPUT_LAG]
+    newest, lag, pace = head[SNAPSHOT_INPUT_NEWEST], head[SNAPSHOT_INPUT_LAG], head[SNAPSHOT_PACE]
     if session.snapshot_tick > 0:
         tick = nearest(session.snapshot_tick, tick, TICK_BITS)
     if tick <= session.snapshot_tick:
@@ -214,6 +215,7 @@ def _take_snapshot(state: ClientState, session: Row, index: int, bits: int, now_
     session.snapshot_tick = tick
     session.snapshot_at_s = now_s
     session.snapshots += 1
+    session.pace = pace
     _measure_round_trip(session, nearest(session.input_tick, newest, CLIENT_TICK_BITS), lag, now_s)
     return RECEIVED_SNAPSHOT
 

@@ -19,10 +19,11 @@ RECEIVED_REFUSAL 4 (``refusal`` in sessions says why, ``refused_ms`` at which ti
 datagram must have at least 1,200 bytes of room or be at least ``length`` long.
 
 ``client_transmit(state, index, now_s, move_x: int8, move_y: int8, yaw: uint16, buttons: uint8, view_tick:
-int32, out: uint8[1200+]) -> int``: what to send now, its length in bytes, or 0 for nothing: a connection
+float, out: uint8[1200+]) -> int``: what to send now, its length in bytes, or 0 for nothing: a connection
 request or response (repeated each 100 ms until answered), or, when connected, one new client tick's input
-with all that the server has not yet used. ``move_x``, ``move_y`` −127…127 part of full speed; ``yaw`` 65536
-a turn; ``buttons`` BUTTON_… bits; ``view_tick`` the server tick that the player is shown (0: the newest).
+(at the server's pace none or two in one call of fifty) with all that the server has not yet received.
+``move_x``, ``move_y`` −127…127 part of full speed; ``yaw`` 65536 a turn; ``buttons`` BUTTON_… bits;
+``view_tick`` the server tick that the player is shown, with fraction (0.0: the newest).
 
 Both may be called for different indexes from one kernel; ``nogil``; they allocate nothing.
 
@@ -161,6 +162,6 @@ class ClientSessions:
 # What a handshake starts anew; identity, token and totals stay.
 _OF_ONE_SESSION = (
     "input_tick", "input_echo", "input_applied", "snapshot_tick", "snapshot_at_s", "ack_bits", "rtt_s",
-    "reliable_received", "leaves_left", "refusal", "refused_ms", "send_sequence", "repeat_at_s",
-    "received_at_s", "connection_tag", "replay", "sent_at_s", "inputs",
+    "pace", "due_inputs", "held_buttons", "reliable_received", "leaves_left", "refusal", "refused_ms",
+    "send_sequence", "repeat_at_s", "received_at_s", "connection_tag", "replay", "sent_at_s", "inputs",
 )  # fmt: skip

@@ -62,6 +62,9 @@ _SESSION = np.dtype(
         ("snapshots", np.int64),
         ("ack_bits", np.int64),  # bit i: the snapshot of snapshot_tick − 1 − i came too
         ("rtt_s", np.float64),
+        ("pace", np.int64),  # how fast the server wants inputs, PACE_… of the newest snapshot
+        ("due_inputs", np.float64),  # by how many inputs a pace has put the client ahead, not sent yet
+        ("held_buttons", np.int64),  # pressed in a frame that had no input
         ("match", np.int64, (len(MATCH_FIELDS),)),  # the table; its fields have names of their own, too
         ("match_over", np.int64),
         ("hints", np.int64),

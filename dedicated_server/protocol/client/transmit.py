@@ -22,7 +22,11 @@ from dedicated_server.protocol.fields import (
     MAX_TICK,
     MESSAGE_INPUTS,
     MESSAGE_LEAVE,
+    PACE_FASTER,
+    PACE_SHARE,
+    PACE_SLOWER,
     TICK_MASK,
+    VIEW_FRACTIONS,
 )
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
@@ -30,12 +34,15 @@ from dedicated_server.protocol.inputs import (
     INPUT_MOVE_Y,
     INPUT_RING,
     INPUT_TICK,
+    INPUT_VIEW_FRACTION,
     INPUT_VIEW_TICK,
     INPUT_YAW,
     MAX_INPUTS,
 )
 from dedicated_server.protocol.reliable_kinds import RELIABLE_NUMBER_MASK
 from dedicated_server.protocol.tables import write_fields
+
+PACE_S = 0.5  # a pace that was told longer ago is forgotten
 
 
 @njit(cache=True, nogil=True, **STAGE)
@@ -47,7 +54,7 @@ def client_transmit(
     move_y: int,
     yaw: int,
     buttons: int,
-    view_tick: int,
+    view_tick: float,
     out: Bytes,
 ) -> int:
     """Write what client ``index`` has to send now; return its length, or 0.
@@ -60,7 +67,7 @@ def client_transmit(
         if now_s - session.received_at_s > datagrams.TIME_OUT_S:
             session.state = CLIENT_TIMED_OUT
         else:
-            _take_input(session, now_s, move_x, move_y, yaw, buttons, view_tick)
+            _take_inputs(session, now_s, move_x, move_y, yaw, buttons, view_tick)
             length = _write_inputs(state, session, out)
     elif session.state == CLIENT_REQUESTING or session.state == CLIENT_RESPONDING:
         length = _repeat_handshake(session, now_s, out)
@@ -93,8 +100,30 @@ def _repeat_handshake(session: Row, now_s: float, out: Bytes) -> int:
 
 
 @njit(cache=True, nogil=True, **INNER)
+def _take_inputs(
+    session: Row, now_s: float, move_x: int, move_y: int, yaw: int, buttons: int, view_tick: float
+) -> None:
+    """Take a frame's input: once, and at the server's pace in one frame of fifty twice or not at all."""
+    paced = now_s - session.snapshot_at_s < PACE_S
+    if paced and session.pace == PACE_FASTER:
+        session.due_inputs += PACE_SHARE[PACE_FASTER]
+    elif paced and session.pace == PACE_SLOWER:
+        session.due_inputs += PACE_SHARE[PACE_SLOWER]
+    buttons = int64(buttons) | session.held_buttons
+    session.held_buttons = 0
+    if session.due_inputs <= -1.0:
+        session.due_inputs += 1.0
+        session.held_buttons = buttons  # what was pressed now is in the next
+        return
+    _take_input(session, now_s, move_x, move_y, yaw, buttons, view_tick)
+    if session.due_inputs >= 1.0:
+        session.due_inputs -= 1.0
+        _take_input(session, now_s, move_x, move_y, yaw, buttons, view_tick)
+
+
+@njit(cache=True, nogil=True, **INNER)
 def _take_input(
-    session: Row, now_s: float, move_x: int, move_y: int, yaw: int, buttons: int, view_tick: int
+    session: Row, now_s: float, move_x: int, move_y: int, yaw: int, buttons: int, view_tick: float
 ) -> None:
     session.input_tick += 1
     session.sent_at_s[session.input_tick % SENT_RING] = now_s
@@ -104,12 +133,17 @@ def _take_input(
     row[INPUT_MOVE_Y] = move_y
     row[INPUT_YAW] = yaw
     row[INPUT_BUTTONS] = buttons
-    row[INPUT_VIEW_TICK] = view_tick if view_tick > 0 else session.snapshot_tick
+    shown = int64(round(view_tick * VIEW_FRACTIONS))
+    if shown <= 0:
+        shown = session.snapshot_tick * VIEW_FRACTIONS
+    row[INPUT_VIEW_TICK] = shown // VIEW_FRACTIONS
+    row[INPUT_VIEW_FRACTION] = shown % VIEW_FRACTIONS
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _write_inputs(state: ClientState, session: Row, out: Bytes) -> int:
-    count = max(1, min(session.input_tick - session.input_applied, MAX_INPUTS))
+    received = max(session.input_echo, session.input_applied)
+    count = max(1, min(session.input_tick - received, MAX_INPUTS))
     words = state.scratch
     words[0] = np.uint64(0)
     head = (

@@ -84,10 +84,10 @@ def view_received(view: ClientView, wire: ClientState, index: int, now_s: float)
 
 
 @njit(cache=True, nogil=True, **STAGE)
-def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) -> int:
+def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) -> float:
     """Fill ``view.shown[index]`` for a frame at ``now_s``.
 
-    Return the server tick that it shows, for `client_transmit`.
+    Return the server tick that it shows, with fraction, for `client_transmit`.
     """
     tick = clock_advance(view.clocks, index, now_s)
     shown, kept = view.shown[index], view.kept
@@ -105,7 +105,7 @@ def view_frame(view: ClientView, wire: ClientState, index: int, now_s: float) ->
     if wire.seen_tick[index, entity] != 0:
         record = own_record(view.prediction, wire, index, load_record(shown[entity]))
         store_record(shown[entity], record)
-    return round(tick)
+    return tick
 
 
 @njit(cache=True, nogil=True, **INNER)

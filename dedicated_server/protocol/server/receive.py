@@ -28,6 +28,7 @@ from dedicated_server.protocol.server.state import (
     SHUT,
     ServerState,
 )
+from dedicated_server.protocol.server.view_age import note_view_age
 
 _TAKEN = -1
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
@@ -63,7 +64,7 @@ def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, no
         return datagrams.DROP_LENGTH
     kind = datagram[0]
     if kind == datagrams.FROM_CLIENT:
-        return _receive_sealed(state, datagram, length, sender, now_s)
+        return _receive_sealed(state, datagram, length, sender, now_s, tick)
     if kind == datagrams.REQUEST:
         return admission.receive_request(state, datagram, length, sender, now_s)
     if kind == datagrams.RESPONSE:
@@ -72,7 +73,9 @@ def _receive(state: ServerState, datagram: Bytes, length: int, sender: Bytes, no
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float) -> int:
+def _receive_sealed(
+    state: ServerState, datagram: Bytes, length: int, sender: Bytes, now_s: float, tick: int
+) -> int:
     if length <= datagrams.UP_HEADER_BYTES:
         return datagrams.DROP_LENGTH
     entity = paths.find_slot(state.slots, datagram)
@@ -108,11 +111,11 @@ def _receive_sealed(state: ServerState, datagram: Bytes, length: int, sender: By
         paths.move(slot, sender)
         state.counters[datagrams.MOVES] += 1
     paths.credit_path(slot, length)
-    return _take_message(state, entity, plain_bytes * 8)
+    return _take_message(state, entity, plain_bytes * 8, tick)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _take_message(state: ServerState, entity: int, bits: int) -> int:
+def _take_message(state: ServerState, entity: int, bits: int, tick: int) -> int:
     words = state.scratch
     head = state.heads
     slot = state.slots[entity]
@@ -130,7 +133,10 @@ def _take_message(state: ServerState, entity: int, bits: int) -> int:
         return datagrams.DROP_MALFORMED
     if not 0 <= head[inputs.HEAD_ACK_TICK] <= slot.sent_newest_tick:
         return datagrams.DROP_FUTURE_ACK
-    inputs.read_inputs(words, position, state.inputs[entity], head, slot.input_bits)
+    oldest_view = note_view_age(
+        slot, tick, head[inputs.HEAD_ACK_TICK], state.per_slot[ACKED_TICK, entity] == 0
+    )
+    inputs.read_inputs(words, position, state.inputs[entity], head, slot.input_bits, oldest_view)
     if head[inputs.HEAD_INPUT_TICK] > state.per_slot[INPUT_NEWEST, entity]:
         state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]
     acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])

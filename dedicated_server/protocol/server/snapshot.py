@@ -52,6 +52,7 @@ from dedicated_server.protocol.server.state import (
     LEAVING_COUNT,
     MAX_LEAVES,
     MEMBERS,
+    PACE,
     PACKED_COUNT,
     PHASE_SENT,
     PLAIN_BITS,
@@ -210,6 +211,7 @@ def _write_head(
         int64(lag),
         int64(base_age),
         int64(gap_bits),
+        int64(state.per_slot[PACE, client]),
     )
     words[0] = np.uint64(0)
     return write_fields(words, 0, values, SNAPSHOT_WIDTHS, SNAPSHOT_LEASTS)

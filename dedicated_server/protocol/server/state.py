@@ -50,7 +50,8 @@ RELIABLE_RING = 128
     VACATED,
     SNAPSHOT_EVERY,
     LINE_BYTES,
-) = range(PER_SLOT_ROWS := 14)
+    PACE,
+) = range(PER_SLOT_ROWS := 15)
 
 # Values of NEWCOMER, for a slot that was given to a player while the match runs: the player is still to come,
 # or arrives in this tick.
@@ -91,6 +92,7 @@ SLOT = np.dtype(
         ),  # newest that an earlier session delivered: numbers on the wire start behind it
         ("reliable_count", np.int64),  # messages waiting
         ("waiting", np.uint64),  # bit −t % 64: the snapshot of tick t is kept, and not acknowledged
+        ("view_age_ticks", np.float64),  # how old what the player is shown can be, see `view_age`
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64),
         ("address", np.uint8, (ADDRESS_BYTES,)),

@@ -90,7 +90,7 @@ def step(clients: Clients, number: int, now_s: float, half_m: float, watch_every
             now_s,
             PERIOD_S,
         )
-        length = client_transmit(state, client, now_s, move_x, move_y, yaw, buttons, 0, out)
+        length = client_transmit(state, client, now_s, move_x, move_y, yaw, buttons, 0.0, out)
         if length > 0:
             send(clients.descriptors[client], out, length)
             if clients.descriptors[count + client] >= 0 and session.state == CLIENT_CONNECTED:

@@ -30,7 +30,7 @@ EXTRA_INPUTS: Final = 4  # of a cheating client in every frame
 CAPTURED_DATAGRAMS: Final = 512  # real datagrams that the server has received from hijacked clients
 HOSTILE_POOL: Final = 50_000  # hostile datagrams, sent again and again
 FULL_SPEED: Final = 127
-LONG_AGO_TICK: Final = 1
+LONG_AGO_TICK: Final = 1.0
 FUTURE_TICKS: Final = 1_000
 
 
@@ -130,7 +130,7 @@ class HostileTraffic:
         """
         for client in range(HIJACKED_CLIENTS):
             if self._clients.sessions[client]["state"] == CLIENT_CONNECTED:
-                length = client_transmit(self._clients, client, now_s, 0, 0, 0, 0, 0, self._out)
+                length = client_transmit(self._clients, client, now_s, 0, 0, 0, 0, 0.0, self._out)
                 send(self._descriptors[client], self._out, length)
                 self._real.append(self._out[:length].tobytes())
         if len(self._real) >= CAPTURED_DATAGRAMS:

@@ -47,7 +47,7 @@ class Players:
     def load_kernels(self) -> None:
         """Compile what a client runs: it must not take the time of a match."""
         client_receive(self.clients.state, 0, self._in, 0, 1.0)
-        client_transmit(self.clients.state, 0, 1.0, 0, 0, 0, 0, 0, self._out)
+        client_transmit(self.clients.state, 0, 1.0, 0, 0, 0, 0, 0.0, self._out)
 
     async def play(self) -> None:
         """Send and receive sixty times a second."""
@@ -69,7 +69,7 @@ class Players:
                 length = one.recv_into(self._in.data)
                 client_receive(self.clients.state, index, self._in, length, now_s)
         yaw, buttons = self._aim(index)
-        length = client_transmit(self.clients.state, index, now_s, *self._walk, yaw, buttons, 0, self._out)
+        length = client_transmit(self.clients.state, index, now_s, *self._walk, yaw, buttons, 0.0, self._out)
         if length:
             with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
                 one.send(self._out[:length].data)

@@ -27,7 +27,7 @@ RELIABLE_LAYOUTS = {
     3: (("placement", 12, 0), ("winner", 12, -1), ("kills", 16, 0)),
     4: (("entity", 11, 0), ("team", 12, 0), ("player", 63, 0), ("name_bytes", 6, 0)),
 }
-CLIENT_LENGTHS = bytes([95, 48, 0, 0, 0, 0, 0, 0])
+CLIENT_LENGTHS = bytes([95, 52, 0, 0, 0, 0, 0, 0])
 
 
 class BitReader:
@@ -99,6 +99,7 @@ class Snapshot:
     tick: int
     input_newest: int
     input_lag: int
+    pace: int
     reliable: list[tuple[int, ...]]  # number, kind, then the kind's fields
     names: list[str]  # of the roster's messages among them
     match: dict[str, int] | None
@@ -116,7 +117,7 @@ def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapsh
     reader = BitReader(plain)
     if reader.take(2) == 0:
         return None
-    tick, newest, lag, base_age, gap_bits = (reader.take(bits) for bits in (24, 16, 6, 6, 4))
+    tick, newest, lag, base_age, gap_bits, pace = (reader.take(bits) for bits in (24, 16, 6, 6, 4, 2))
     reliable: list[tuple[int, ...]] = []
     names: list[str] = []
     if reader.take(1):
@@ -163,8 +164,9 @@ def read_snapshot(plain: bytes, history: dict[int, dict[int, Record]]) -> Snapsh
     assert reader.left < 8
     assert reader.value == 0
     return Snapshot(
-        tick, newest, lag, reliable, names, match, scores, objectives, vitals, hints, leaves, records, full
-    )
+        tick, newest, lag, pace, reliable, names, match, scores, objectives, vitals, hints, leaves, records,
+        full,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class Input:
     yaw: int
     buttons: int
     view_tick: int
+    view_fraction: int = 0  # sixteenths
 
 
 def write_message(
@@ -197,16 +200,19 @@ def write_message(
     newer: tuple[int, ...] | None = None
     for one in inputs:
         lag = min(max(ack_tick - one.view_tick, 0), 255)
+        fraction = 15 if one.view_tick > ack_tick else one.view_fraction
         movement = (one.move_x + 128, one.move_y + 128, one.yaw, one.buttons)
         if newer is not None:
-            same = repeat and (*movement, lag - 1) == newer
-            writer.put(int(same), 1)
-            if same:
-                newer = (*movement, lag)
+            repeated = (*newer[:4], newer[4] + 1, newer[5])
+            off = abs((fraction - 16 * lag) - (repeated[5] - 16 * repeated[4]))
+            near = movement == repeated[:4] and repeated[4] <= 255 and off <= (0 if one.buttons & 1 else 8)
+            writer.put(int(repeat and near), 1)
+            if repeat and near:
+                newer = repeated
                 continue
-        for value, bits in zip((*movement, lag), (8, 8, 16, 8, 8), strict=True):
+        newer = (*movement, lag, fraction)
+        for value, bits in zip(newer, (8, 8, 16, 8, 8, 4), strict=True):
             writer.put(value, bits)
-        newer = (*movement, lag)
     return writer.data()
 
 
@@ -221,9 +227,9 @@ def read_message(plain: bytes) -> tuple[int, int, int, int, list[Input]]:
         if number and reader.take(1):
             values[4] += 1
         else:
-            values = [reader.take(bits) for bits in (8, 8, 16, 8, 8)]
-        x, y, yaw, buttons, lag = values
-        inputs.append(Input(x - 128, y - 128, yaw, buttons, ack_tick - lag))
+            values = [reader.take(bits) for bits in (8, 8, 16, 8, 8, 4)]
+        x, y, yaw, buttons, lag, fraction = values
+        inputs.append(Input(x - 128, y - 128, yaw, buttons, ack_tick - lag, fraction))
     assert reader.left < 8
     assert reader.value == 0
     return ack_tick, ack_bits, reliable_ack, input_tick, inputs

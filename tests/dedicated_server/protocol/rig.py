@@ -127,7 +127,7 @@ class Table:
     def transmit(self, index: int, move_x: int = 0, move_y: int = 0, yaw: int = 0, buttons: int = 0) -> bytes:
         """What a client sends now; empty for nothing."""
         length = client_transmit(
-            self.clients.state, index, self.now_s, move_x, move_y, yaw, buttons, 0, self.out
+            self.clients.state, index, self.now_s, move_x, move_y, yaw, buttons, 0.0, self.out
         )
         return self.out[:length].tobytes()
 

@@ -46,7 +46,7 @@ def test_players_join_and_see_each_other_over_real_sockets() -> None:
             now_s += 1 / 60
             said = 0
             for index, player in enumerate(players):
-                length = client_transmit(clients.state, index, now_s, 1, 2, 3, 4, 0, room)
+                length = client_transmit(clients.state, index, now_s, 1, 2, 3, 4, 0.0, room)
                 if length:
                     player.sendto(room[:length].tobytes(), ("127.0.0.1", port))
                     said += 1

@@ -430,6 +430,8 @@ def test_what_is_gathered_and_put_back_is_what_the_wire_had(
                         *random.integers(-128, 128, 2),
                         *random.integers(0, 256, 2),
                         tick - 5,
+                        int(random.integers(0, 16)),
+                        tick - int(random.integers(0, 20)),
                     ]
             server.input_newest[slot] = max(newest, server.input_newest[slot])
         chunk, counts = new_chunk((60, 12, 180, 1_000)), np.zeros(4, np.int64)

@@ -75,7 +75,7 @@ def test_inputs_faster_than_time_are_refused(times: int) -> None:
 
     def hurry() -> None:
         for _ in range(times - 1):
-            length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0, room)
+            length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0.0, room)
             laid.transport.deliver(room[:length].tobytes(), ("198.51.100.1", 40_000 + CHEAT))
 
     cheated_m, honest_m = ran_m(laid, TICKS, hurry)
@@ -93,7 +93,7 @@ def test_a_lag_switch_moves_nobody_further_than_its_short_credit() -> None:
     laid.play(5)
     held = []
     for _ in range(60):  # a second of inputs that are held back …
-        length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0, out)
+        length = client_transmit(laid.state, CHEAT, laid.now_s, *EAST, 0.0, out)
         held.append(out[:length].tobytes())
     for datagram in held:  # … and all arrive at once
         laid.transport.deliver(datagram, address)
@@ -120,7 +120,7 @@ def test_shots_come_at_the_weapons_rate_however_often_the_trigger_is_pulled() ->
 
     def hurry() -> None:
         for _ in range(5):
-            length = client_transmit(laid.state, CHEAT, laid.now_s, 0, 0, 0, fields.BUTTON_FIRE, 0, room)
+            length = client_transmit(laid.state, CHEAT, laid.now_s, 0, 0, 0, fields.BUTTON_FIRE, 0.0, room)
             laid.transport.deliver(room[:length].tobytes(), ("198.51.100.1", 40_000 + CHEAT))
 
     status = laid.engine.match.world.status

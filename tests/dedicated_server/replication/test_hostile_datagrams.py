@@ -78,7 +78,7 @@ class Match:
         move = ((127, 0), (0, 127), (-127, 0), (0, -127))[turn]
         yaw = self.engine.tick_number * 900 + client * 8_000 & 65_535
         length = client_transmit(
-            self.clients.state, client, self.now_s, *move, yaw, fields.BUTTON_FIRE, 0, self._out
+            self.clients.state, client, self.now_s, *move, yaw, fields.BUTTON_FIRE, 0.0, self._out
         )
         if length:
             self.real.append(self._out[:length].tobytes())

@@ -83,7 +83,7 @@ class Swarm:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     client_receive(self.state, client, self._in, opened.recv_into(self._room), now_s)
-            length = client_transmit(self.state, client, now_s, *self.policy(self, client), 0, self._out)
+            length = client_transmit(self.state, client, now_s, *self.policy(self, client), 0.0, self._out)
             if length:
                 opened.send(self._out[:length].tobytes())
 
