@@ -28,6 +28,7 @@ from launchday.launcher.kernels import ALL_PARTS, FLOOD_PARTS, compile_kernels
 from launchday.settings import Settings
 from loadtest.bench.engines.valkey_nodes import Cluster, running
 from meta_service.store import schema
+from tests.memory import in_memory
 from tests.optional import REQUIRED, UNKNOWN
 from tests.wheel import install_wheel
 
@@ -138,8 +139,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("servers")
+def server_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with in_memory(tmp_path_factory.mktemp("servers")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +184,7 @@ def cache_url(valkey_server: Valkey) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: Postgres) -> str:
-    """The name of a database at the newest schema, to be copied: a copy takes 30 ms, a migration 500."""
+    """The name of a database at the newest schema, to be copied: a copy takes 25 ms, a migration 500."""
     name = "template_launchday"
     asyncio.run(_execute(postgres_server.address, f"CREATE DATABASE {name}"))
     schema.migrate(_database(postgres_server, name))
@@ -193,7 +195,8 @@ def migrated_database(postgres_server: Postgres) -> str:
 def store_url(postgres_server: Postgres, migrated_database: str) -> Iterator[str]:
     """A real PostgreSQL database of the test's own, at the newest schema."""
     name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_execute(postgres_server.address, f"CREATE DATABASE {name} TEMPLATE {migrated_database}"))
+    copy = f"CREATE DATABASE {name} TEMPLATE {migrated_database} STRATEGY FILE_COPY"
+    asyncio.run(_execute(postgres_server.address, copy))
     yield _database(postgres_server, name)
     asyncio.run(_execute(postgres_server.address, f"DROP DATABASE {name} WITH (FORCE)"))
 

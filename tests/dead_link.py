@@ -21,6 +21,7 @@ class DeadLink:
         url: the address behind which ``target`` is, seen through the proxy.
         opened: how many connections there were so far.
         is_cut: whether those that are opened from now on are dead, too.
+        lost: what was sent over dead ones: chunks that went nowhere.
     """
 
     def __init__(self, target: str, port: int) -> None:
@@ -32,6 +33,7 @@ class DeadLink:
         )
         self.opened = 0
         self.is_cut = False
+        self.lost = 0
         self._dead: set[int] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._ends: list[asyncio.StreamWriter] = []
@@ -77,7 +79,9 @@ class DeadLink:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while chunk := await reader.read(CHUNK_BYTES):
-            if number not in self._dead:
+            if number in self._dead:
+                self.lost += 1
+            else:
                 writer.write(chunk)
 
 

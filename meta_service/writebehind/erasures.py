@@ -47,6 +47,12 @@ class LeftErasures:
         finally:
             await self._store.close()
 
+    async def end(self) -> None:
+        """Close the connections, for whoever has cancelled `run`: its turn would wait up to `ANSWER_S` for a
+        store that is gone without a word.
+        """
+        await self._store.close()
+
     async def go_on(self) -> int:
         """Go on with all that are due now; return how many. Raises as `Erasures.go_on_with_all`."""
         return await self._erasures.go_on_with_all(self._clock.now())

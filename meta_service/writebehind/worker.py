@@ -118,6 +118,7 @@ class WriteBehind:
         finally:
             for task in beside:
                 task.cancel()
+            await erasures.end()
             await asyncio.wait(beside)
             await self._disconnect()
 

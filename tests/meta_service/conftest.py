@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -43,6 +44,10 @@ def season(name: str, starts: str, ends: str, zone: str = "UTC") -> Season:
 
 SEASONS = Seasons([season("century", "2000-01-01", "2100-01-01")])  # whenever the tests run
 
+
+# A machine that runs all tests may stand still for seconds, which is no outage of anything: engines and the
+# API are given up after so long, and tests of outages set shorter times themselves.
+ROOM_S = 30.0
 
 # Before a script's text: refuses each key that is not among KEYS, as a cluster's nodes may.
 CHECK_OF_KEYS = """
@@ -122,7 +127,7 @@ async def running(settings: Settings, clock: Clock, seasons: Seasons = SEASONS) 
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        MetaClient("http://meta", token, transport=transport) as client,
+        MetaClient("http://meta", token, transport=transport, patience_s=ROOM_S) as client,
         httpx2.AsyncClient(base_url="http://meta", transport=transport) as http,
     ):
         yield Backend(app, clock, settings, client, http)
@@ -135,6 +140,12 @@ def named_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripts, "source", lambda name: f"{CHECK_OF_KEYS}\n{real(name)}")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache may take `ROOM_S` for an answer."""
+    monkeypatch.setattr("meta_service.app.connect", partial(connect, answer_s=ROOM_S))
+
+
 @pytest.fixture
 def partitions() -> int:
     """How many partitions the cache has; a module may have its own."""
@@ -143,7 +154,8 @@ def partitions() -> int:
 
 @pytest.fixture
 def settings(settings: Settings, partitions: int) -> Settings:
-    return settings.model_copy(update={"cache_partitions": partitions})
+    room = {"store_answer_s": ROOM_S, "store_change_s": ROOM_S}
+    return settings.model_copy(update={"cache_partitions": partitions} | room)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from meta_service.errors import PartyError, StoreUnavailableError, UnknownPlayer
 from meta_service.store.erase import DELETED, PSEUDONYMOUS
 from meta_service.store.season_sums import SeasonRecord
 from meta_service.writebehind.erasures import LeftErasures
+from tests.dead_link import dead_link
 from tests.meta_service.conftest import Backend, Clock, drain, new_match, result, running
 from tests.meta_service.domain.test_accounts import NOBODY
 from tests.meta_service.domain.test_sessions import PASSWORD
@@ -146,7 +147,7 @@ async def left(backend: Backend, clock: Clock) -> AsyncIterator[LeftErasures]:
     cache = backend.app.state.context.players.cache
     left = LeftErasures(cache, backend.settings.store_url, clock)
     yield left
-    await left._store.close()
+    await left.end()
 
 
 async def test_of_a_deleted_player_nothing_is_left_but_books_that_still_balance(
@@ -464,3 +465,18 @@ async def test_every_table_that_names_a_player_is_exported_and_emptied(store: as
     exported = " ".join(export.SECTIONS.values())
     not_exported = {name for name in DELETED.keys() | PSEUDONYMOUS.keys() if f"FROM {name}" not in exported}
     assert not_exported == {"account_changes", "newer_events", "purchase_outbox"}
+
+
+async def test_a_look_over_a_connection_that_died_without_a_word_keeps_no_worker_from_ending(
+    backend: Backend, clock: Clock
+) -> None:
+    async with dead_link(backend.settings.store_url) as link:
+        left = LeftErasures(backend.app.state.context.players.cache, link.url, clock)
+        await left.go_on()
+        link.kill()
+        looking = asyncio.create_task(left.run())
+        await until(lambda: link.lost, "the store is asked")
+        looking.cancel()
+        await left.end()
+        await until(looking.done, "the look is given up")  # for one statement it would have a minute
+        assert looking.cancelled()

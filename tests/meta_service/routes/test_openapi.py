@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -55,7 +55,7 @@ OPERATIONS = {
 }
 
 
-INPUTS: dict[str, Any] = {}  # of each operation, shared by the callers
+CASES: dict[str, list[schemathesis.Case]] = {}  # of each operation: making them takes longer than all calls
 
 
 class Served:
@@ -143,28 +143,18 @@ def try_all(served: Served, caller: str, judge: Judge, replace: Mapping[str, str
             elif caller == "service":
                 token = served.app.state.signer.service_token("test", time.time())
                 headers["Authorization"] = f"Bearer {token}"
-            if name not in INPUTS:
-                INPUTS[name] = inputs_of(operation)
-            try_one(served.url, name, INPUTS[name], headers, judge, replace, session)
+            if name not in CASES:
+                CASES[name] = cases_of(operation)
+            try_one(served.url, name, CASES[name], headers, judge, replace, session)
 
 
-def inputs_of(operation: Any) -> Any:
-    """A strategy of right and wrong inputs; making one takes as long as several requests."""
+def cases_of(operation: Any) -> list[schemathesis.Case]:
+    """Right and wrong inputs of one operation, the same in every run."""
     inputs = operation.as_strategy()
     if operation.body or operation.query or operation.path_parameters:
         inputs = inputs | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-    return inputs
+    made: list[schemathesis.Case] = []
 
-
-def try_one(
-    url: str,
-    name: str,
-    inputs: Any,
-    headers: dict[str, str],
-    judge: Judge = lambda _name, _answer: None,
-    replace: Mapping[str, str] | None = None,
-    session: requests.Session | None = None,
-) -> None:
     @seed(20261125)
     @hypothesis_settings(
         max_examples=EXAMPLES,
@@ -174,14 +164,31 @@ def try_one(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=inputs)
-    def send(case: schemathesis.Case) -> None:
-        for parameter in case.path_parameters.keys() & (replace or {}).keys():
+    def make(case: schemathesis.Case) -> None:
+        made.append(case)
+
+    make()
+    assert made
+    return made
+
+
+def try_one(
+    url: str,
+    name: str,
+    cases: Iterable[schemathesis.Case],
+    headers: dict[str, str],
+    judge: Judge = lambda _name, _answer: None,
+    replace: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+) -> None:
+    for case in cases:
+        made = dict(case.path_parameters)
+        for parameter in made.keys() & (replace or {}).keys():
             case.path_parameters[parameter] = (replace or {})[parameter]
         answer = case.call(base_url=url, session=session, headers=headers)
         case.validate_response(answer, checks=CHECKS)
         judge(name, answer)
-
-    send()
+        case.path_parameters.update(made)
 
 
 class Small(BaseModel):
@@ -213,10 +220,10 @@ def test_an_answer_outside_the_schema_and_a_failure_are_found() -> None:
         for found in from_dict(app.openapi()).get_all_operations():
             operation = found.ok()
             if operation.path == "/honest":
-                try_one(server.url, "honest", inputs_of(operation), {})
+                try_one(server.url, "honest", cases_of(operation), {})
                 continue
             with pytest.raises(FailureGroup):
-                try_one(server.url, operation.path, inputs_of(operation), {})
+                try_one(server.url, operation.path, cases_of(operation), {})
     finally:
         server.stop()
 
