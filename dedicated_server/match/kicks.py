@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from dedicated_server.protocol.reasons import BANNED, KICKED
 from dedicated_server.tick.engine import Engine
 from launchday.clock import Clock
 from meta_service.client import Kicks, MetaClientError
@@ -76,6 +77,6 @@ class KickFollower:
         slots = self._engine.slots
         for player in self._engine.match.roster:
             if player.player_id in self._why and not slots.kicked[player.entity]:
-                slots.kick(player.entity)
                 why = self._why[player.player_id]
+                slots.kick(player.entity, BANNED if why == "banned" else KICKED)
                 log.info("a player is kicked", player_id=player.player_id, entity=player.entity, reason=why)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.datagrams import CONNECTED, REFUSALS
+from dedicated_server.protocol.datagrams import CONNECTED, EXPIRED_TOLD
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -147,7 +147,7 @@ def _plain(engine: Engine) -> dict[str, Any]:
         "rx_datagrams": traffic.rx_datagrams,
         "tx_datagrams": traffic.tx_datagrams,
         "dropped": dropped,
-        "tokens_expired": int(wire.state.counters[REFUSALS]),
+        "tokens_expired": int(wire.state.counters[EXPIRED_TOLD]),
         "events_emitted": engine.events_emitted,
         "events_lost": int(world.counters[EVENTS_LOST]),
     }

@@ -19,6 +19,7 @@ IP_UDP_BYTES = 28  # headers of IP and UDP around a datagram
 # First byte of a datagram.
 REQUEST, CHALLENGE, RESPONSE, FROM_CLIENT, FROM_SERVER = range(5)
 REFUSAL = 6  # 5 and 8 are labels of what the same keys derive, see `handshake`
+VERSION = 7  # the unsealed answer: what this server speaks, and why it says nothing else
 
 # The header of a sealed datagram. Upwards the id of the connection stands behind the kind, since a client's
 # address may change; a client has one server, and needs none.
@@ -49,6 +50,10 @@ RESPONSE_BYTES = REQUEST_BYTES + COOKIE_BYTES + MAC_BYTES
 # refusal: kind, reason, server time in ms, MAC under the token's down key
 REFUSAL_TIME_AT = 2
 REFUSAL_BYTES = REFUSAL_TIME_AT + 8 + MAC_BYTES
+# version: kind, reason, the version that the server speaks, the ciphers that it knows (bit n: cipher n)
+VERSION_REASON_AT, VERSION_VERSION_AT = 1, 2
+VERSION_CIPHERS_AT = VERSION_VERSION_AT + len(connect_token.VERSION)
+VERSION_BYTES = VERSION_CIPHERS_AT + 1  # and only what is longer is answered by it
 
 REPLAY_WINDOW = 256
 CHALLENGE_S = 5.0  # a challenge not answered by then is void
@@ -64,14 +69,13 @@ REQUESTS_PER_BATCH = 256
 LEAST_RESPONSES_PER_BATCH = 16
 PLAYERS_PER_RESPONSE = 16
 SESSION_S = 1.0  # a slot begins one session in so long: who asks more often costs nobody a tick
+UNSEALED_PER_BATCH = 16  # answers to who proves nothing: a hint that a flood must not make the tick pay for
+LAST_WORDS_PER_BATCH = 16  # farewells to sessions that another one has replaced
 LEAVE_REPEATS = 3
-
-# Why a server refuses a player, as it tells them; 0: it does not.
-REFUSED_EXPIRED, REFUSED_KICKED = 1, 2
-REFUSAL_REASONS = {
-    REFUSED_EXPIRED: ("expired", "the token has expired by the server's clock: ask for a newer one"),
-    REFUSED_KICKED: ("kicked", "the player has to leave the match, and no token lets them in again"),
-}
+FAREWELL_REPEAT_S = 0.1
+FAREWELL_REPEATS = 10  # then the client is past hearing it, or answers when it sends again
+REPLACED_REPEATS = 3  # nobody acknowledges those: the session's keys are gone
+UNSEALED_PATIENCE_S = 1.0  # after an unsealed answer, so long without anything authentic, a client gives up
 
 # Slots' states.
 VACANT, CONNECTED, TIMED_OUT, LEFT = range(4)
@@ -92,6 +96,7 @@ DROP_REASONS = (
     "other_server",
     "other_player",
     "kicked",
+    "closed",
     "token_used",
     "response_forged",
     "unknown_connection",
@@ -118,6 +123,7 @@ DROP_REASONS = (
     DROP_OTHER_SERVER,
     DROP_OTHER_PLAYER,
     DROP_KICKED,
+    DROP_CLOSED,
     DROP_TOKEN_USED,
     DROP_RESPONSE_FORGED,
     DROP_UNKNOWN_CONNECTION,
@@ -151,10 +157,12 @@ COUNTERS = (
     "over_budget",
     "keep_alives",
     "reliable_overflow",
-    "refusals",
+    "expired_told",
     "kicks",
     "moves",
     "held_back",
+    "pings",
+    "pings_refused",
 )
 (
     RECEIVED,
@@ -177,10 +185,12 @@ COUNTERS = (
     OVER_BUDGET,
     KEEP_ALIVES,
     RELIABLE_OVERFLOW,
-    REFUSALS,
+    EXPIRED_TOLD,
     KICKS,
     MOVES,
     HELD_BACK,
+    PINGS,
+    PINGS_REFUSED,
 ) = range(len(COUNTERS))
 
 CLIENT_DROP_REASONS = (

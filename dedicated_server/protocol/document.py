@@ -16,7 +16,16 @@ import numpy as np
 
 from dedicated_server.cards import shipped_cards
 from dedicated_server.native.mmsg import sockaddr
-from dedicated_server.protocol import connect_token, datagrams, entities, fields, layout, reliable_kinds
+from dedicated_server.protocol import (
+    client_kinds,
+    connect_token,
+    datagrams,
+    entities,
+    fields,
+    layout,
+    reasons,
+    reliable_kinds,
+)
 from dedicated_server.protocol.client.receive import client_receive
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.transmit import client_transmit
@@ -119,9 +128,12 @@ def sections() -> dict[str, str]:
         "sizes": _table(("what", "value"), _sizes()),
         "tight-bits": _table(("baseline age, ticks", "bits of dx and of dy"), _tight_widths()),
         "drop-reasons": " · ".join(f"`{reason}`" for reason in datagrams.DROP_REASONS),
-        "refusals": _table(
-            ("number", "name", "meaning"),
-            ((number, f"`{name}`", says) for number, (name, says) in datagrams.REFUSAL_REASONS.items()),
+        "farewell-fields": _field_table(fields.FAREWELL_FIELDS),
+        "client-says-fields": _field_table(client_kinds.CLIENT_SAYS_FIELDS),
+        "client-ping-fields": _field_table(client_kinds.CLIENT_PING_FIELDS),
+        "reasons": _table(
+            ("number", "name", "said by", "meaning"),
+            ((each.number, f"`{each.name}`", ", ".join(each.said), each.meaning) for each in reasons.REASONS),
         ),
         "vectors": _table(
             ("vector", "bytes"), ((name, f"`{data.hex()}`") for name, data in vectors().items())
@@ -225,6 +237,7 @@ def _sizes() -> list[tuple[str, object]]:
         ("challenge", f"{datagrams.CHALLENGE_BYTES} bytes"),
         ("response", f"{datagrams.RESPONSE_BYTES} bytes"),
         ("refusal", f"{datagrams.REFUSAL_BYTES} bytes"),
+        ("unsealed answer", f"{datagrams.VERSION_BYTES} bytes"),
         ("header of a sealed datagram to the server", f"{datagrams.UP_HEADER_BYTES} bytes"),
         ("… to a client", f"{datagrams.DOWN_HEADER_BYTES} bytes"),
         ("tag", "AEGIS-128L 32 bytes, ChaCha20-Poly1305 16 bytes"),
@@ -245,6 +258,10 @@ def _sizes() -> list[tuple[str, object]]:
             "responses looked at in one batch",
             f"{datagrams.LEAST_RESPONSES_PER_BATCH}, or one for {datagrams.PLAYERS_PER_RESPONSE} players",
         ),
+        ("unsealed answers in one batch", datagrams.UNSEALED_PER_BATCH),
+        ("after an unsealed answer a client gives up in", f"{datagrams.UNSEALED_PATIENCE_S:g} s"),
+        ("a farewell is repeated every", f"{datagrams.FAREWELL_REPEAT_S:g} s"),
+        ("and so often, unless it is answered", datagrams.FAREWELL_REPEATS),
         ("a slot begins at most one session in", f"{datagrams.SESSION_S:g} s"),
         ("an unproved address is sent at most", f"{paths.AMPLIFICATION} times what came from it"),
         ("it is proved by", f"{paths.PROOFS} snapshots"),

@@ -57,10 +57,10 @@ SCORE_WIDTHS, SCORE_LEASTS = widths(SCORE_FIELDS), leasts(SCORE_FIELDS)
 OBJECTIVE_WIDTHS, OBJECTIVE_LEASTS = widths(OBJECTIVE_FIELDS), leasts(OBJECTIVE_FIELDS)
 
 # --- a snapshot ---------------------------------------------------------------------------------------------
-MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT = range(2)
+MESSAGE_KEEP_ALIVE, MESSAGE_SNAPSHOT, MESSAGE_FAREWELL = range(3)
 
 SNAPSHOT_FIELDS = (
-    Field("message", 2, "0 keep-alive, which ends here; 1 snapshot"),
+    Field("message", 2, "0 keep-alive, which ends here; 1 snapshot; 2 farewell, which has its own table"),
     Field("tick", 24, "server tick, its low 24 bits"),
     Field("input_newest", 16, "newest client tick received, its low 16 bits"),
     Field("input_lag", 6, "how many of those are not used yet; 63: that or more"),
@@ -83,6 +83,13 @@ SNAPSHOT_WIDTHS, SNAPSHOT_LEASTS = widths(SNAPSHOT_FIELDS), leasts(SNAPSHOT_FIEL
 MESSAGE_BITS, TICK_BITS, CLIENT_TICK_BITS, INPUT_LAG_BITS, AGE_BITS, _ = SNAPSHOT_WIDTHS[:6]
 TICK_MASK = (1 << TICK_BITS) - 1
 CLIENT_TICK_MASK = (1 << CLIENT_TICK_BITS) - 1
+
+FAREWELL_FIELDS = (
+    Field("message", 2, "2 farewell"),
+    Field("reason", 6, "why the session ends"),
+)
+(FAREWELL_REASON,) = columns(FAREWELL_FIELDS, "reason")
+FAREWELL_WIDTHS, FAREWELL_LEASTS = widths(FAREWELL_FIELDS), leasts(FAREWELL_FIELDS)
 
 INDEX_BITS = 11  # of an entity
 MAX_ENTITIES = 1 << INDEX_BITS  # the largest match that the wire can express
@@ -122,6 +129,7 @@ CLIENT_MESSAGE_FIELDS = (
     ),
     Field("input_tick", CLIENT_TICK_BITS, "client tick of the newest input, its low 16 bits"),
     Field("input_count", 5, "inputs that follow, at most 16"),
+    Field("says", 1, "1: a reliable message follows the inputs"),
 )
 INPUT_FIELDS = (
     Field("move_x", 8, "1/127 of full speed east", least=-128),

@@ -4,7 +4,7 @@ Layout, bit-packed: the table CLIENT_MESSAGE_FIELDS, then ``input_count`` inputs
 written whole; each older one as bit 1 when it repeats the next newer (and was shown one tick less), else
 bit 0 and whole. What the player was shown matters for shots alone. So an input that does not fire repeats
 already where its view is within half a tick of that: frames are never quite even, and a whole input is 52
-bits.
+bits. Where ``says`` is 1, one reliable message follows (`client_kinds`).
 
 Client ticks have 16 bits on the wire, server ticks 24. Who reads them takes the number nearest to the newest
 that they know (`bits.nearest`), so neither comes to an end: a client may begin at any tick, and pass 2³².
@@ -31,6 +31,7 @@ from dedicated_server.protocol.tables import columns, leasts, length_of, positio
 HEAD_MESSAGE, HEAD_ACK_TICK, HEAD_ACK_BITS, HEAD_RELIABLE_ACK, HEAD_INPUT_TICK, HEAD_INPUT_COUNT = columns(
     CLIENT_MESSAGE_FIELDS, "message ack_tick ack_bits reliable_ack input_tick input_count"
 )
+(HEAD_SAYS,) = columns(CLIENT_MESSAGE_FIELDS, "says")
 HEAD_WIDTHS, HEAD_LEASTS = widths(CLIENT_MESSAGE_FIELDS), leasts(CLIENT_MESSAGE_FIELDS)
 HEAD_BITS = length_of(CLIENT_MESSAGE_FIELDS)
 MESSAGE_BITS = HEAD_WIDTHS[HEAD_MESSAGE]
@@ -112,7 +113,7 @@ def _pack(row: Ints, ack_tick: int) -> int:
 
 @njit(cache=True, nogil=True, **STAGE)
 def read_head(words: Words, bits: int, head_bits: int, head: Longs) -> int:
-    """Read a message's head into int64[6]; returns the position behind it, or −1 when malformed.
+    """Read a message's head into int64[7]; returns the position behind it, or −1 when malformed.
 
     ``bits``: of the message; ``head_bits``: of the table as this client has it. The ticks are still low bits.
     """
@@ -148,7 +149,7 @@ def widen_ticks(head: Longs, sent_newest_tick: int, input_newest: int) -> bool:
 
 @njit(cache=True, nogil=True, **STAGE)
 def inputs_end(words: Words, position: int, bits: int, count: int, input_bits: int) -> int:
-    """Where the inputs end, or −1: they run over the end, or the padding is not zero bits to a whole byte.
+    """Where the inputs end, or −1: they run over the end of the message.
 
     ``input_bits``: of an input as this client has it.
     """
@@ -163,10 +164,16 @@ def inputs_end(words: Words, position: int, bits: int, count: int, input_bits: i
         position += input_bits
         if position > bits:
             return -1
-    padding = bits - position
-    if padding > 7 or (padding > 0 and take_int(words, position, padding) != 0):
-        return -1
     return position
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def is_padding(words: Words, position: int, bits: int) -> bool:
+    """Whether a message ends at ``position`` (−1: nowhere): what follows is zero bits to a whole byte."""
+    padding = bits - position
+    if position < 0 or padding > 7:
+        return False
+    return padding == 0 or take_int(words, position, padding) == 0
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -19,6 +19,7 @@ from dedicated_server.protocol.datagrams import (
 from dedicated_server.protocol.entities import layout
 from dedicated_server.protocol.fields import (
     CLIENT_MESSAGE_FIELDS,
+    FAREWELL_FIELDS,
     HINT_FIELDS,
     INPUT_FIELDS,
     MATCH_FIELDS,
@@ -41,6 +42,7 @@ SERVER_TABLES: Final = {
     "objective": OBJECTIVE_FIELDS,
     "vitals": VITALS_FIELDS,
     "hints": HINT_FIELDS,
+    "farewell": FAREWELL_FIELDS,
 }
 (
     LENGTH_SNAPSHOT,
@@ -50,7 +52,8 @@ SERVER_TABLES: Final = {
     LENGTH_OBJECTIVE,
     LENGTH_VITALS,
     LENGTH_HINTS,
-) = range(7)
+    LENGTH_FAREWELL,
+) = range(8)
 
 
 def lengths(tables: dict[str, Table], size: int) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from typing import NamedTuple
 
-from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol import connect_token, datagrams, reasons
 
 _AT_MAC = datagrams.REFUSAL_BYTES - datagrams.MAC_BYTES
 
@@ -18,7 +18,7 @@ class Refusal(NamedTuple):
     """A server's refusal.
 
     Attributes:
-        reason: its number, of `datagrams.REFUSAL_REASONS`.
+        reason: its number, of `reasons`.
         at: the server's Unix seconds.
     """
 
@@ -28,7 +28,7 @@ class Refusal(NamedTuple):
     @property
     def name(self) -> str:
         """The reason in a word."""
-        return datagrams.REFUSAL_REASONS.get(self.reason, (f"reason {self.reason}", ""))[0]
+        return reasons.name_of(self.reason)
 
 
 def read_refusal(token: bytes, datagram: bytes) -> Refusal | None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.fields import CLIENT_TICK_BITS, INDEX_BITS
+from dedicated_server.protocol.client_kinds import CLIENT_NUMBER_BITS
+from dedicated_server.protocol.fields import CLIENT_TICK_BITS, INDEX_BITS, POSITION_BITS
 from dedicated_server.protocol.tables import Field, Table, columns, leasts, length_of, widths
 
 RELIABLE_HEAD_FIELDS = (
@@ -85,10 +86,30 @@ RELIABLE_KINDS: tuple[ReliableKind, ...] = (
             Field("name_bytes", 6, "of the player's name, at most 32: UTF-8, the last bytes of the message"),
         ),
     ),
+    ReliableKind(
+        5,
+        "ping",
+        "the team of who pings",
+        (
+            Field("entity", INDEX_BITS, "who pings"),
+            Field("x", POSITION_BITS, "metres east × 64, from −1,024 m"),
+            Field("y", POSITION_BITS, "metres north × 64, from −1,024 m"),
+            Field("what", 4, "as its client said it"),
+        ),
+    ),
+    ReliableKind(
+        6,
+        "heard",
+        "who said it",
+        (
+            Field("number", CLIENT_NUMBER_BITS, "of the client's message"),
+            Field("taken", 1, "0: too many in too short a time, or nothing that the server knows"),
+        ),
+    ),
 )
-KILL, HIT, MATCH_OVER, ROSTER = RELIABLE_KINDS[:4]
-RELIABLE_KILL, RELIABLE_HIT, RELIABLE_MATCH_OVER, RELIABLE_ROSTER = (
-    kind.number for kind in (KILL, HIT, MATCH_OVER, ROSTER)
+KILL, HIT, MATCH_OVER, ROSTER, PING, HEARD = RELIABLE_KINDS[:6]
+RELIABLE_KILL, RELIABLE_HIT, RELIABLE_MATCH_OVER, RELIABLE_ROSTER, RELIABLE_PING, RELIABLE_HEARD = (
+    kind.number for kind in (KILL, HIT, MATCH_OVER, ROSTER, PING, HEARD)
 )
 
 # A reliable message in a row, where it is queued and where it arrives: its kind, then a field a column.
@@ -108,6 +129,8 @@ OVER_PLACEMENT, OVER_WINNER, OVER_KILLS = _row_columns(MATCH_OVER, "placement wi
 ROSTER_ENTITY, ROSTER_TEAM, ROSTER_PLAYER, ROSTER_NAME_BYTES = _row_columns(
     ROSTER, "entity team player name_bytes"
 )
+PING_ENTITY, PING_X, PING_Y, PING_WHAT = _row_columns(PING, "entity x y what")
+HEARD_NUMBER, HEARD_TAKEN = _row_columns(HEARD, "number taken")
 
 
 def _by_kind(of: Callable[[Table], Sequence[int]]) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol.datagrams import LEFT, TIMED_OUT
+from dedicated_server.protocol.reasons import KICKED
 from dedicated_server.protocol.server.state import EMPTIED, EXPECTED, NEWCOMER, SHUT, VACATED
 from dedicated_server.simulation.world import (
     DAMAGE_POINTS,
@@ -160,12 +161,13 @@ class PlayerSlots:
             self.damage(entity),
         )
 
-    def kick(self, entity: int) -> None:
+    def kick(self, entity: int, reason: int = KICKED) -> None:
         """Have the player of a slot leave at the next tick, for good: no connect token opens it to them.
 
-        Kicking them again changes nothing.
+        ``reason``: what they are told, of `protocol.reasons`. Kicking them again changes nothing but that.
         """
         slots = self._wire.state.slots
+        slots["dismissal"][entity] = reason
         slots["token_issued_ms"][entity] = SHUT
         slots["token_tag"][entity] = 0
         self._lost[entity] = False
@@ -208,6 +210,7 @@ class PlayerSlots:
         slots["connection_tag"][entity] = -1
         slots["session_at_s"][entity] = -np.inf
         slots["token_tag"][entity] = 0
+        slots["dismissal"][entity] = 0
         # Messages that the slot's last player did not get are not for the next; numbers go on, so none
         # repeats.
         slots["reliable_first"][entity] += slots["reliable_count"][entity]

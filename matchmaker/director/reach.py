@@ -11,6 +11,7 @@ import contextlib
 from uuid import UUID
 
 from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.reasons import EXPIRED
 from dedicated_server.protocol.refusal import Refusal, read_refusal
 from launchday.clock import Clock
 from matchmaker.errors import MatchmakerError
@@ -105,8 +106,8 @@ class _ProbeProtocol(asyncio.DatagramProtocol):
             return
         if data[0] == datagrams.CHALLENGE:
             self._answered.set_result(None)
-        elif (refusal := read_refusal(self._token, data)) is not None:
-            self._answered.set_result(refusal)
+        elif (refusal := read_refusal(self._token, data)) is not None and refusal.reason == EXPIRED:
+            self._answered.set_result(refusal)  # by any other reason it is another match's server still
 
     def error_received(self, exc: Exception) -> None:
         """Nobody listens there yet: the server may still be opening its socket."""

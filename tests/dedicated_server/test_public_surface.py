@@ -23,6 +23,7 @@ MODULES = (
     "dedicated_server.errors",
     "dedicated_server.fleet.client",
     "dedicated_server.protocol.bits",
+    "dedicated_server.protocol.client_kinds",
     "dedicated_server.protocol.client.clock",
     "dedicated_server.protocol.client.interpolation",
     "dedicated_server.protocol.client.knowledge",
@@ -37,6 +38,7 @@ MODULES = (
     "dedicated_server.protocol.fields",
     "dedicated_server.protocol.inputs",
     "dedicated_server.protocol.movement",
+    "dedicated_server.protocol.reasons",
     "dedicated_server.protocol.reliable_kinds",
 )
 

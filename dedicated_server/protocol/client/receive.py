@@ -1,4 +1,6 @@
-"""What a client receives: a challenge or a refusal, then sealed snapshots, decoded into what it sees."""
+"""What a client receives: a challenge or a refusal, then sealed snapshots, decoded into what it sees, and a
+farewell at the end.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from dedicated_server.protocol.client.records import read_leaves, read_records
 from dedicated_server.protocol.client.sections import read_hints, read_match, read_reliable, read_vitals
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
+    CLIENT_DISMISSED,
     CLIENT_REFUSED,
     CLIENT_REQUESTING,
     CLIENT_RESPONDING,
@@ -20,8 +23,12 @@ from dedicated_server.protocol.client.state import (
 )
 from dedicated_server.protocol.fields import (
     CLIENT_TICK_BITS,
+    FAREWELL_LEASTS,
+    FAREWELL_REASON,
+    FAREWELL_WIDTHS,
     HISTORY_TICKS,
     MESSAGE_BITS,
+    MESSAGE_FAREWELL,
     MESSAGE_KEEP_ALIVE,
     MESSAGE_SNAPSHOT,
     SNAPSHOT_BASE_AGE,
@@ -37,6 +44,7 @@ from dedicated_server.protocol.fields import (
 from dedicated_server.protocol.tables import read_fields
 
 RECEIVED_DROPPED, RECEIVED_CHALLENGE, RECEIVED_KEEP_ALIVE, RECEIVED_SNAPSHOT, RECEIVED_REFUSAL = range(5)
+RECEIVED_FAREWELL, RECEIVED_HINT = range(5, 7)
 
 _AGE_MASK = HISTORY_TICKS - 1
 _ACK_MASK = (1 << 32) - 1
@@ -61,6 +69,8 @@ def client_receive(state: ClientState, index: int, datagram: Bytes, length: int,
         return _receive_challenge(state, session, datagram, length, now_s)
     if kind == datagrams.REFUSAL:
         return _receive_refusal(state, session, datagram, length)
+    if kind == datagrams.VERSION:
+        return _receive_hint(state, session, datagram, length, now_s)
     return _drop(state, datagrams.CLIENT_DROP_KIND)
 
 
@@ -108,6 +118,7 @@ def _receive_challenge(state: ClientState, session: Row, datagram: Bytes, length
         hashed, session.up_key.ctypes.data, response, hs.AT_RESPONSE_COOKIE
     )
     session.state = CLIENT_RESPONDING
+    session.hint = 0
     session.repeat_at_s = now_s
     session.challenged_at_s = now_s
     return RECEIVED_CHALLENGE
@@ -132,10 +143,27 @@ def _receive_refusal(state: ClientState, session: Row, datagram: Bytes, length: 
     )
     if not same_bytes(work, datagrams.AT_MAC, datagram, hs.AT_REFUSAL_MAC, datagrams.MAC_BYTES):
         return _drop(state, datagrams.CLIENT_DROP_REFUSAL_FORGED)
-    session.refusal = int64(datagram[1])
+    session.reason = int64(datagram[1])
     session.refused_ms = read_uint(datagram, datagrams.REFUSAL_TIME_AT, 8)
     session.state = CLIENT_REFUSED
     return RECEIVED_REFUSAL
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _receive_hint(state: ClientState, session: Row, datagram: Bytes, length: int, now_s: float) -> int:
+    """An unsealed answer: believed when nothing authentic follows it (`transmit`)."""
+    if length < datagrams.VERSION_BYTES:
+        return _drop(state, datagrams.CLIENT_DROP_LENGTH)
+    if (
+        session.state != CLIENT_REQUESTING
+        and session.state != CLIENT_RESPONDING
+        and session.state != CLIENT_CONNECTED
+    ):
+        return _drop(state, datagrams.CLIENT_DROP_STATE)
+    if session.hint == 0:
+        session.hinted_at_s = now_s
+    session.hint = int64(datagram[datagrams.VERSION_REASON_AT])
+    return RECEIVED_HINT
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -144,7 +172,12 @@ def _receive_sealed(
 ) -> int:
     # Who asks again may hear from the session that their last response began.
     answered = session.state == CLIENT_REQUESTING and session.challenged_at_s >= 0.0
-    if session.state != CLIENT_RESPONDING and session.state != CLIENT_CONNECTED and not answered:
+    if (
+        session.state != CLIENT_RESPONDING
+        and session.state != CLIENT_CONNECTED
+        and session.state != CLIENT_DISMISSED
+        and not answered
+    ):
         return _drop(state, datagrams.CLIENT_DROP_STATE)
     if length <= datagrams.DOWN_HEADER_BYTES + sealing.tag_bytes(session.cipher):
         return _drop(state, datagrams.CLIENT_DROP_LENGTH)
@@ -165,14 +198,32 @@ def _receive_sealed(
         return _drop(state, datagrams.CLIENT_DROP_FORGED)
     session.receive_newest = sealing.mark_sequence(session.replay, session.receive_newest, sequence)
     session.received_at_s = now_s
-    session.state = CLIENT_CONNECTED
+    session.hint = 0
     bits = plain_bytes * 8
     message = take_int(state.scratch, 0, MESSAGE_BITS)
+    if message == MESSAGE_FAREWELL:
+        return _take_farewell(state, session, bits)
+    if session.state == CLIENT_DISMISSED:  # sent before the farewell, and overtaken by it
+        return _drop(state, datagrams.CLIENT_DROP_STATE)
+    session.state = CLIENT_CONNECTED
     if message == MESSAGE_KEEP_ALIVE:
         return RECEIVED_KEEP_ALIVE
     if message != MESSAGE_SNAPSHOT:
         return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
     return _take_snapshot(state, session, index, bits, now_s)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _take_farewell(state: ClientState, session: Row, bits: int) -> int:
+    """The session is over: answer with a leave, and once more for each farewell that is repeated."""
+    row = state.row
+    length = session.lengths[layout.LENGTH_FAREWELL]
+    if read_fields(state.scratch, 0, bits, length, FAREWELL_WIDTHS, FAREWELL_LEASTS, row) > bits:
+        return _drop(state, datagrams.CLIENT_DROP_MALFORMED)
+    session.reason = row[FAREWELL_REASON]
+    session.leaves_left = 1 if session.state == CLIENT_DISMISSED else datagrams.LEAVE_REPEATS
+    session.state = CLIENT_DISMISSED
+    return RECEIVED_FAREWELL
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -33,6 +33,8 @@ from dedicated_server.protocol.fields import (
     VITALS_WIDTHS,
 )
 from dedicated_server.protocol.reliable_kinds import (
+    HEARD_NUMBER,
+    HEARD_TAKEN,
     HIT_INPUT_TICK,
     KIND_FIELDS,
     KIND_LEASTS,
@@ -43,6 +45,7 @@ from dedicated_server.protocol.reliable_kinds import (
     RELIABLE_FIRST,
     RELIABLE_HEAD_LEASTS,
     RELIABLE_HEAD_WIDTHS,
+    RELIABLE_HEARD,
     RELIABLE_HIT,
     RELIABLE_KIND,
     RELIABLE_KIND_BITS,
@@ -102,6 +105,11 @@ def _deliver(
     read_fields(words, position, end, length, KIND_WIDTHS[kind, :fields], KIND_LEASTS[kind, :fields], row[1:])
     if kind == RELIABLE_ROSTER:
         _take_slot(state, index, words, end, length)
+        return
+    if kind == RELIABLE_HEARD:
+        if session.said_waiting != 0 and row[HEARD_NUMBER] == session.said_number:
+            session.said_waiting = 0
+            session.said_refused += int64(row[HEARD_TAKEN] == 0)
         return
     if kind == RELIABLE_HIT:
         row[HIT_INPUT_TICK] = nearest(session.input_tick, row[HIT_INPUT_TICK], CLIENT_TICK_BITS)

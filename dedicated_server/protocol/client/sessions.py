@@ -15,7 +15,7 @@ float clock in seconds that never goes backwards.
 
 ``client_receive(state, index, datagram: uint8[:], length: int, now_s: float) -> int``: RECEIVED_DROPPED 0
 (counted in ``state.drops``), RECEIVED_CHALLENGE 1, RECEIVED_KEEP_ALIVE 2, RECEIVED_SNAPSHOT 3,
-RECEIVED_REFUSAL 4 (``refusal`` in sessions says why, ``refused_ms`` at which time of the server). The
+RECEIVED_REFUSAL 4, RECEIVED_FAREWELL 5 (``reason`` in sessions says why, of `reasons`), RECEIVED_HINT 6. The
 datagram must have at least 1,200 bytes of room or be at least ``length`` long.
 
 ``client_transmit(state, index, now_s, move_x: int8, move_y: int8, yaw: uint16, buttons: uint8, view_tick:
@@ -54,7 +54,9 @@ What they keep, for reading (``c`` a client's index, ``e`` an entity's):
 
 States: CLIENT_FREE 0, CLIENT_REQUESTING 1, CLIENT_RESPONDING 2, CLIENT_CONNECTED 3, CLIENT_TIMED_OUT 4 (5 s
 without a sealed datagram, or 10 s without an answer), CLIENT_LEAVING 5, CLIENT_GONE 6, CLIENT_REFUSED 7 (the
-server does not take the token: ask for a newer one).
+server does not take the token), CLIENT_DISMISSED 8 (the server has ended the session).
+``reason_of(index)`` is why, in a word. ``ping(index, x_m, y_m)`` shows the team a place, with the next
+transmits.
 ``clients.reconnect(index)`` starts the handshake again with the same token, from any address. A client whose
 address changes while it is connected does nothing: it goes on sending, and the server follows.
 """
@@ -64,17 +66,20 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.errors import DedicatedServerError
-from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol import connect_token, datagrams, reasons
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
+    CLIENT_DISMISSED,
     CLIENT_FREE,
     CLIENT_GONE,
     CLIENT_LEAVING,
+    CLIENT_REFUSED,
     CLIENT_REQUESTING,
     SESSION,
     UNKNOWN,
     allocate,
 )
+from dedicated_server.protocol.client.transmit import client_ping
 from dedicated_server.protocol.layout import CLIENT_LENGTHS
 
 
@@ -125,9 +130,22 @@ class ClientSessions:
     def leave(self, index: int) -> None:
         """Say good-bye with the next transmits, three times as nobody acknowledges; then CLIENT_GONE."""
         session = self.sessions[index]
+        if session["state"] in (CLIENT_DISMISSED, CLIENT_REFUSED):
+            return  # the server has parted already
         connected = session["state"] == CLIENT_CONNECTED
         session["leaves_left"] = datagrams.LEAVE_REPEATS
         session["state"] = CLIENT_LEAVING if connected else CLIENT_GONE
+
+    def ping(self, index: int, x_m: float, y_m: float, what: int = 0) -> bool:
+        """Show the client's team a place on the map, in metres; whether it will be said.
+
+        One message waits at a time. ``what``: 0 to 15, as the game likes.
+        """
+        return bool(client_ping(self.state, index, x_m, y_m, what))
+
+    def reason_of(self, index: int) -> str:
+        """Why the server did not let a client in, or let it go, in a word; empty where it said nothing."""
+        return reasons.name_of(int(self.sessions["reason"][index]))
 
     def free(self, index: int) -> None:
         """Forget a client, whatever its state; its index may be given to another."""
@@ -162,6 +180,7 @@ class ClientSessions:
 # What a handshake starts anew; identity, token and totals stay.
 _OF_ONE_SESSION = (
     "input_tick", "input_echo", "input_applied", "snapshot_tick", "snapshot_at_s", "ack_bits", "rtt_s",
-    "pace", "due_inputs", "held_buttons", "reliable_received", "leaves_left", "refusal", "refused_ms",
-    "send_sequence", "repeat_at_s", "received_at_s", "connection_tag", "replay", "sent_at_s", "inputs",
+    "pace", "due_inputs", "held_buttons", "reliable_received", "leaves_left", "reason", "refused_ms", "hint",
+    "hinted_at_s", "said_number", "said_waiting", "send_sequence", "repeat_at_s", "received_at_s",
+    "connection_tag", "replay", "sent_at_s", "inputs",
 )  # fmt: skip

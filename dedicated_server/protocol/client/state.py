@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol.client_kinds import CLIENT_PING_FIELDS
 from dedicated_server.protocol.datagrams import PLAIN_WORDS, WORKSPACE_BYTES
 from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import (
@@ -29,12 +30,14 @@ from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES, RELIABLE_CO
     CLIENT_LEAVING,
     CLIENT_GONE,
     CLIENT_REFUSED,
-) = range(8)
+    CLIENT_DISMISSED,
+) = range(9)
 
 UNKNOWN = -1  # a team, a player, vitals that the client has not been told
 EVENT_RING = 64
 ROW_COLUMNS = 64  # more than any table of a message has fields
 SENT_RING = 64
+SAID_COLUMNS = len(CLIENT_PING_FIELDS)  # of the kind that has most fields
 NAME_ROOM = 1 + MAX_NAME_BYTES  # of a roster name: how many bytes it has, then UTF-8
 
 # What the state of the match is called in SESSION, by its table's names; more fields keep their own.
@@ -75,8 +78,16 @@ _SESSION = np.dtype(
         ("sent_bytes", np.int64),
         ("sent_datagrams", np.int64),
         ("leaves_left", np.int64),  # good-byes still to be sent
-        ("refusal", np.int64),  # why the server refused the token, REFUSED_…; 0: it did not
-        ("refused_ms", np.int64),  # the server's Unix time when it did
+        ("reason", np.int64),  # why the server refused the client or ended its session, of `reasons`; 0: not
+        ("refused_ms", np.int64),  # the server's Unix time when it refused the token
+        ("hint", np.int64),  # the reason of an unsealed answer, which anybody could have sent; 0: none
+        ("hinted_at_s", np.float64),  # when it came first, after anything authentic
+        # The client's reliable message: its number, whether it waits for `heard`, and what it says.
+        ("said_number", np.int64),
+        ("said_waiting", np.int64),
+        ("said_kind", np.int64),
+        ("said", np.int64, (SAID_COLUMNS,)),
+        ("said_refused", np.int64),  # messages that the server heard and did not take
         ("connection_tag", np.int64),  # of this session, in every header
         ("send_sequence", np.int64),
         ("receive_newest", np.int64),

@@ -9,13 +9,27 @@ from dedicated_server.protocol import datagrams, inputs, sealing
 from dedicated_server.protocol.bits import append, copy_bytes, write_uint
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
+    CLIENT_DISMISSED,
     CLIENT_GONE,
     CLIENT_LEAVING,
+    CLIENT_REFUSED,
     CLIENT_REQUESTING,
     CLIENT_RESPONDING,
     CLIENT_TIMED_OUT,
     SENT_RING,
     ClientState,
+)
+from dedicated_server.protocol.client_kinds import (
+    CLIENT_NUMBER_MASK,
+    CLIENT_PING,
+    CLIENT_PING_BITS,
+    CLIENT_PING_LEASTS,
+    CLIENT_PING_WHAT,
+    CLIENT_PING_WIDTHS,
+    CLIENT_PING_X,
+    CLIENT_PING_Y,
+    SAYS_LEASTS,
+    SAYS_WIDTHS,
 )
 from dedicated_server.protocol.fields import (
     CLIENT_TICK_MASK,
@@ -27,6 +41,7 @@ from dedicated_server.protocol.fields import (
     PACE_SLOWER,
     TICK_MASK,
     VIEW_FRACTIONS,
+    quantise_position,
 )
 from dedicated_server.protocol.inputs import (
     INPUT_BUTTONS,
@@ -66,17 +81,54 @@ def client_transmit(
     if session.state == CLIENT_CONNECTED:
         if now_s - session.received_at_s > datagrams.TIME_OUT_S:
             session.state = CLIENT_TIMED_OUT
-        else:
+        elif not _believes_hint(session, now_s):
             _take_inputs(session, now_s, move_x, move_y, yaw, buttons, view_tick)
             length = _write_inputs(state, session, out)
     elif session.state == CLIENT_REQUESTING or session.state == CLIENT_RESPONDING:
-        length = _repeat_handshake(session, now_s, out)
+        if not _believes_hint(session, now_s):
+            length = _repeat_handshake(session, now_s, out)
+    elif session.state == CLIENT_DISMISSED:
+        if session.leaves_left > 0:
+            session.leaves_left -= 1
+            length = _write_leave(state, session, out)
     elif session.state == CLIENT_LEAVING:
-        length = _write_leave(state, session, out)
+        if session.leaves_left <= 0:
+            session.state = CLIENT_GONE
+        else:
+            session.leaves_left -= 1
+            length = _write_leave(state, session, out)
     if length > 0:
         session.sent_bytes += length
         session.sent_datagrams += 1
     return length
+
+
+@njit(cache=True, nogil=True, **STAGE)
+def client_ping(state: ClientState, index: int, x_m: float, y_m: float, what: int) -> bool:
+    """Have client ``index`` show its team a place; `client.sessions` describes the arguments.
+
+    Return whether it will: not while another message waits, nor without a session.
+    """
+    session = state.sessions[index]
+    if session.said_waiting != 0 or session.state != CLIENT_CONNECTED:
+        return False
+    session.said_number = (session.said_number + 1) & CLIENT_NUMBER_MASK
+    session.said_waiting = 1
+    session.said_kind = CLIENT_PING
+    session.said[CLIENT_PING_X] = quantise_position(x_m)
+    session.said[CLIENT_PING_Y] = quantise_position(y_m)
+    session.said[CLIENT_PING_WHAT] = what
+    return True
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _believes_hint(session: Row, now_s: float) -> bool:
+    """Give up where an unsealed answer was not followed by anything authentic."""
+    if session.hint == 0 or now_s - session.hinted_at_s <= datagrams.UNSEALED_PATIENCE_S:
+        return False
+    session.reason = session.hint
+    session.state = CLIENT_REFUSED
+    return True
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -153,20 +205,21 @@ def _write_inputs(state: ClientState, session: Row, out: Bytes) -> int:
         session.reliable_received & RELIABLE_NUMBER_MASK,
         session.input_tick & CLIENT_TICK_MASK,
         count,
+        int64(session.said_waiting),
     )
     position = write_fields(words, 0, head, inputs.HEAD_WIDTHS, inputs.HEAD_LEASTS)
     position = inputs.write_inputs(
         words, position, session.inputs, session.input_tick, count, session.snapshot_tick
     )
+    if session.said_waiting != 0:
+        said = (int64(session.said_number), int64(session.said_kind), int64(CLIENT_PING_BITS))
+        position = write_fields(words, position, said, SAYS_WIDTHS, SAYS_LEASTS)
+        position = write_fields(words, position, session.said, CLIENT_PING_WIDTHS, CLIENT_PING_LEASTS)
     return _seal(state, session, position, out)
 
 
 @njit(cache=True, nogil=True, **INNER)
 def _write_leave(state: ClientState, session: Row, out: Bytes) -> int:
-    if session.leaves_left <= 0:
-        session.state = CLIENT_GONE
-        return 0
-    session.leaves_left -= 1
     state.scratch[0] = np.uint64(0)
     position = append(state.scratch, 0, MESSAGE_LEAVE, inputs.MESSAGE_BITS)
     return _seal(state, session, position, out)

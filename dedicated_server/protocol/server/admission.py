@@ -5,8 +5,8 @@ a token costs to open (2 µs) is bounded per batch, for requests and for respons
 cannot eat the tick, nor keep out who has already been challenged. A response's salt says which slot it is
 for, so that one too many costs next to nothing, and its cookie is asked before its token is opened.
 
-A player whose token has expired, or who was kicked, is told so, for a client that hears nothing tries for
-ten seconds and learns nothing; whoever sends anything else is not answered.
+A client that is not let in is told why (`refusals`), for one that hears nothing tries for ten seconds and
+learns nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 
 from dedicated_server.native.compilation import INNER, Bytes, int64, njit
 from dedicated_server.native.mmsg import ADDRESS_BYTES
-from dedicated_server.protocol import connect_token, datagrams, layout, sealing
+from dedicated_server.protocol import connect_token, datagrams, layout, reasons, sealing
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
+from dedicated_server.protocol.server.farewells import replace_session
 from dedicated_server.protocol.server.paths import begin_path
+from dedicated_server.protocol.server.refusals import answer_unsealed, answer_version, refuse
 from dedicated_server.protocol.server.roster import begin_roster
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -43,18 +45,18 @@ ADMITTED = -1
 @njit(cache=True, nogil=True, **INNER)
 def receive_request(state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float) -> int:
     """Answer an acceptable request with a challenge; returns ADMITTED or the reason to drop it."""
-    reason = _check_size(datagram, length, datagrams.REQUEST_BYTES)
+    reason = _check_size(state, datagram, length, datagrams.REQUEST_BYTES, address)
     if reason != ADMITTED:
         return reason
     identity = state.identity[0]
     if identity.requests >= datagrams.REQUESTS_PER_BATCH:
         return datagrams.DROP_HANDSHAKE_RATE
     identity.requests += 1
-    if _is_expired(state, datagram, address, now_s, True):
+    if _is_expired(state, datagram, length, address, now_s, True):
         return datagrams.DROP_EXPIRED
     reason = _open_token(state, datagram, True)
     if reason != ADMITTED:
-        _tell_the_kicked(state, datagram, address, now_s, reason)
+        _say_why(state, datagram, length, address, now_s, reason)
         return reason
     _write_challenge(state, datagram, address, now_s)
     return ADMITTED
@@ -65,7 +67,7 @@ def receive_response(
     state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float, tick: int
 ) -> int:
     """Give an acceptable response its slot; returns ADMITTED or the reason to drop it."""
-    reason = _check_size(datagram, length, datagrams.RESPONSE_BYTES)
+    reason = _check_size(state, datagram, length, datagrams.RESPONSE_BYTES, address)
     if reason != ADMITTED:
         return reason
     reason = _check_cookie(state, datagram, address, now_s)
@@ -75,11 +77,11 @@ def receive_response(
     if identity.responses >= identity.responses_per_batch:
         return datagrams.DROP_HANDSHAKE_RATE
     identity.responses += 1
-    if _is_expired(state, datagram, address, now_s, False):
+    if _is_expired(state, datagram, length, address, now_s, False):
         return datagrams.DROP_EXPIRED
     reason = _open_token(state, datagram, False)
     if reason != ADMITTED:
-        _tell_the_kicked(state, datagram, address, now_s, reason)
+        _say_why(state, datagram, length, address, now_s, reason)
         return reason
     private = state.workspace
     hs.response_mac(private, datagrams.AT_MAC, datagram, private.ctypes.data + hs.IN_UP_KEY)
@@ -92,11 +94,12 @@ def receive_response(
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _check_size(datagram: Bytes, length: int, size: int) -> int:
+def _check_size(state: ServerState, datagram: Bytes, length: int, size: int, address: Bytes) -> int:
     """Another version is told from a wrong size first: its datagrams may have another size."""
     if length < hs.AT_EXPIRES:
         return datagrams.DROP_LENGTH
     if not hs.is_our_version(datagram):
+        answer_version(state, datagram, length, address)
         return datagrams.DROP_VERSION
     return ADMITTED if length == size else datagrams.DROP_LENGTH
 
@@ -131,15 +134,17 @@ def _check_cookie(state: ServerState, datagram: Bytes, address: Bytes, now_s: fl
 
 @njit(cache=True, nogil=True, **INNER)
 def _is_expired(
-    state: ServerState, datagram: Bytes, address: Bytes, now_s: float, director_may: bool
+    state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float, director_may: bool
 ) -> bool:
-    """Whether a token is too old. Its player is told so, where this server would have taken it."""
+    """Whether a token is too old. Its player is told so, or what else is wrong with it."""
     unix_ms = int64((now_s + state.identity[0].token_ahead_s) * 1000.0)
     if read_uint(datagram, hs.AT_EXPIRES, 8) > unix_ms:
         return False
-    if _open_token(state, datagram, director_may) == ADMITTED:
-        _write_refusal(state, datagram, address, datagrams.REFUSED_EXPIRED, unix_ms)
-        state.counters[datagrams.REFUSALS] += 1
+    reason = _open_token(state, datagram, director_may)
+    if reason == ADMITTED:
+        reason = datagrams.DROP_EXPIRED
+        state.counters[datagrams.EXPIRED_TOLD] += 1
+    _say_why(state, datagram, length, address, now_s, reason)
     return True
 
 
@@ -169,6 +174,8 @@ def _open_token(state: ServerState, datagram: Bytes, director_may: bool) -> int:
     slot = state.slots[entity]
     if slot.token_issued_ms == SHUT:
         return datagrams.DROP_KICKED
+    if identity.closed != 0:
+        return datagrams.DROP_CLOSED
     # The token in use may come from another address: only its player can make a response of it.
     in_use = same_bytes(slot.token_tag, 0, datagram, hs.AT_TOKEN_TAG, hs.TAG_BYTES)
     if not in_use and read_uint(private, hs.IN_ISSUED, 8) <= slot.token_issued_ms:
@@ -177,11 +184,14 @@ def _open_token(state: ServerState, datagram: Bytes, director_may: bool) -> int:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _tell_the_kicked(state: ServerState, datagram: Bytes, address: Bytes, now_s: float, reason: int) -> None:
-    """Refuse a player who was kicked; the token is opened."""
-    if reason == datagrams.DROP_KICKED:
-        unix_ms = int64((now_s + state.identity[0].token_ahead_s) * 1000.0)
-        _write_refusal(state, datagram, address, datagrams.REFUSED_KICKED, unix_ms)
+def _say_why(
+    state: ServerState, datagram: Bytes, length: int, address: Bytes, now_s: float, reason: int
+) -> None:
+    """Tell a client why it is not let in, by the key of its token where that has opened."""
+    if reason == datagrams.DROP_TOKEN_FORGED:
+        answer_unsealed(state, length, address, reasons.UNKNOWN_TOKEN)
+    else:
+        refuse(state, datagram, address, now_s, reason)
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -212,26 +222,11 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _write_refusal(state: ServerState, datagram: Bytes, address: Bytes, reason: int, unix_ms: int) -> None:
-    row = state.out_count[0]
-    out = state.out_buf[row]
-    out[0] = datagrams.REFUSAL
-    out[1] = reason
-    write_uint(out, datagrams.REFUSAL_TIME_AT, unix_ms, 8)
-    hs.refusal_mac(
-        out, hs.AT_REFUSAL_MAC, state.workspace[datagrams.AT_HASHED :],
-        state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram, hs.AT_TOKEN_TAG,
-    )  # fmt: skip
-    state.out_len[row] = datagrams.REFUSAL_BYTES
-    copy_bytes(state.out_addr[row], 0, address, 0, ADDRESS_BYTES)
-    state.out_count[0] = row + 1
-
-
-@njit(cache=True, nogil=True, **INNER)
 def _begin_session(
     state: ServerState, entity: int, counter: int, datagram: Bytes, address: Bytes, now_s: float, tick: int
 ) -> None:
     slot = state.slots[entity]
+    replace_session(state, entity, address)
     first_time = slot.challenge_counter < 0
     private = state.workspace
     hashed = private[datagrams.AT_HASHED :]
@@ -269,6 +264,8 @@ def _forget_what_the_client_had(state: ServerState, entity: int, tick: int) -> N
     slot = state.slots[entity]
     slot.sent_newest_tick = 0
     slot.waiting = np.uint64(0)
+    slot.said_newest = 0
+    slot.dismissal = 0
     for row in (INPUT_NEWEST, INPUT_APPLIED, ACKED_TICK, LEAVING_COUNT):
         state.per_slot[row, entity] = 0
     state.per_slot[PHASE_SENT, entity] = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, STAGE, Bytes, Ints, Words, int64, njit
-from dedicated_server.protocol import datagrams, inputs, sealing
+from dedicated_server.protocol import datagrams, inputs, reasons, sealing
 from dedicated_server.protocol.bits import (
     read_uint,
     set_bits,
@@ -13,6 +13,9 @@ from dedicated_server.protocol.bits import (
 )
 from dedicated_server.protocol.fields import HISTORY_TICKS, MESSAGE_LEAVE
 from dedicated_server.protocol.server import admission, paths
+from dedicated_server.protocol.server.client_says import said_end, take_said
+from dedicated_server.protocol.server.farewells import answer_farewell, begin_farewell, dismiss
+from dedicated_server.protocol.server.refusals import answer_unsealed
 from dedicated_server.protocol.server.reliable import acknowledge_reliable
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -25,7 +28,6 @@ from dedicated_server.protocol.server.state import (
     NEWLY_LOST,
     SENT_LEAVES,
     SENT_RECORDS,
-    SHUT,
     ServerState,
 )
 from dedicated_server.protocol.server.view_age import note_view_age
@@ -45,7 +47,8 @@ def open_batch(
     Never raises, whatever the datagrams hold.
     """
     state.out_count[0] = 0
-    state.identity[0].requests = state.identity[0].responses = 0
+    identity = state.identity[0]
+    identity.requests = identity.responses = identity.unsealed = 0
     state.per_slot[NEWLY_CONNECTED, :] = 0
     state.per_slot[NEWLY_LOST, :] = 0
     for index in range(count):
@@ -80,10 +83,12 @@ def _receive_sealed(
         return datagrams.DROP_LENGTH
     entity = paths.find_slot(state.slots, datagram)
     if entity < 0:
+        answer_unsealed(state, length, sender, reasons.UNKNOWN_SESSION)
         return datagrams.DROP_UNKNOWN_CONNECTION
-    if state.status[entity] != datagrams.CONNECTED:
-        return datagrams.DROP_NOT_CONNECTED
     slot = state.slots[entity]
+    connected = state.status[entity] == datagrams.CONNECTED
+    if not connected and slot.farewell == 0:
+        return datagrams.DROP_NOT_CONNECTED
     cipher = slot.cipher
     if length <= datagrams.UP_HEADER_BYTES + sealing.tag_bytes(cipher):
         return datagrams.DROP_LENGTH
@@ -106,16 +111,20 @@ def _receive_sealed(
     if plain_bytes < 0:
         return datagrams.DROP_FORGED
     slot.receive_newest = sealing.mark_sequence(slot.replay, slot.receive_newest, sequence)
-    slot.received_at_s = now_s
     if moves:
         paths.move(slot, sender)
         state.counters[datagrams.MOVES] += 1
     paths.credit_path(slot, length)
-    return _take_message(state, entity, plain_bytes * 8, tick)
+    if slot.farewell != 0:
+        answered = answer_farewell(state, entity, plain_bytes * 8)
+        if not connected:
+            return _TAKEN if answered else datagrams.DROP_NOT_CONNECTED
+    slot.received_at_s = now_s
+    return _take_message(state, entity, plain_bytes * 8, now_s, tick)
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _take_message(state: ServerState, entity: int, bits: int, tick: int) -> int:
+def _take_message(state: ServerState, entity: int, bits: int, now_s: float, tick: int) -> int:
     words = state.scratch
     head = state.heads
     slot = state.slots[entity]
@@ -127,7 +136,11 @@ def _take_message(state: ServerState, entity: int, bits: int, tick: int) -> int:
         state.per_slot[NEWLY_LOST, entity] = 1
         state.counters[datagrams.LEAVES] += 1
         return _TAKEN
-    if inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT], slot.input_bits) < 0:
+    said_at = inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT], slot.input_bits)
+    end = said_at
+    if end >= 0 and head[inputs.HEAD_SAYS] == 1:
+        end = said_end(words, said_at, bits)
+    if not inputs.is_padding(words, end, bits):
         return datagrams.DROP_MALFORMED
     if not inputs.widen_ticks(head, slot.sent_newest_tick, int64(state.per_slot[INPUT_NEWEST, entity])):
         return datagrams.DROP_MALFORMED
@@ -142,6 +155,8 @@ def _take_message(state: ServerState, entity: int, bits: int, tick: int) -> int:
     acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])
     paths.prove_path(slot, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
     _acknowledge_snapshots(state, entity, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
+    if head[inputs.HEAD_SAYS] == 1:
+        take_said(state, entity, words, said_at, bits, now_s)
     return _TAKEN
 
 
@@ -211,12 +226,10 @@ def _end_connections(state: ServerState, now_s: float) -> None:
     time_out_s = state.identity[0].time_out_s
     for entity in range(state.status.shape[0]):
         slot, status = state.slots[entity], state.status[entity]
-        if slot.token_issued_ms == SHUT:
-            if status in (datagrams.CONNECTED, datagrams.TIMED_OUT):
-                state.status[entity] = datagrams.LEFT
-                state.per_slot[NEWLY_LOST, entity] = 1
-                state.counters[datagrams.KICKS] += 1
+        if slot.dismissal != 0:
+            dismiss(state, entity)
         elif status == datagrams.CONNECTED and now_s - slot.received_at_s > time_out_s:
             state.status[entity] = datagrams.TIMED_OUT
             state.per_slot[NEWLY_LOST, entity] = 1
             state.counters[datagrams.TIME_OUTS] += 1
+            begin_farewell(state, entity, reasons.TIMED_OUT, 0)  # said when the client sends again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dedicated_server.native.compilation import INNER, STAGE, Longs, Row, Words, int64, njit
-from dedicated_server.protocol import datagrams
+from dedicated_server.protocol import datagrams, reasons
 from dedicated_server.protocol.bits import append
 from dedicated_server.protocol.reliable_kinds import (
     KIND_BITS,
@@ -19,6 +19,7 @@ from dedicated_server.protocol.reliable_kinds import (
     RELIABLE_KIND,
     RELIABLE_KIND_BITS,
     RELIABLE_LENGTH_BITS,
+    RELIABLE_MATCH_OVER,
     RELIABLE_NUMBER_MASK,
     RELIABLE_ROSTER,
     ROSTER_ENTITY,
@@ -35,20 +36,30 @@ def queue_reliable(state: ServerState, slot: int, kind: int, values: Any) -> Non
     """Queue a message for one slot; or, with slot −1, for all that are connected now.
 
     ``values``: of the kind's fields, a tuple of int64. A slot that nobody is connected to hears nothing of
-    what happens to everybody; what is its own player's waits for them.
+    what happens to everybody; what is its own player's waits for them. A player who has not come yet gets
+    nothing but how the match ended for them: all else is of whoever had the slot before.
 
-    A queue is full at 128 unacknowledged messages; what does not fit is counted as reliable_overflow and
-    lost, rather than growing memory for a client that stopped listening.
+    A queue is full at 128 unacknowledged messages. A client that lets it fill is disconnected, for a message
+    that is lost and not told would leave it with another match than the server's. What waits for a player who
+    is away is forgotten then. reliable_overflow counts what was lost.
     """
     first = 0 if slot < 0 else slot
     last = state.slots.shape[0] if slot < 0 else slot + 1
     for index in range(first, last):
         if slot < 0 and state.status[index] != datagrams.CONNECTED:
             continue
-        client = state.slots[index]
-        if client.reliable_count >= RELIABLE_RING:
-            state.counters[datagrams.RELIABLE_OVERFLOW] += 1
+        if state.status[index] == datagrams.VACANT and kind != RELIABLE_MATCH_OVER:
             continue
+        client = state.slots[index]
+        if client.reliable_count >= RELIABLE_RING and state.status[index] == datagrams.CONNECTED:
+            state.counters[datagrams.RELIABLE_OVERFLOW] += 1
+            if client.dismissal == 0:
+                client.dismissal = reasons.TOO_SLOW
+            continue
+        if client.reliable_count >= RELIABLE_RING:  # they are away: what comes last matters most
+            state.counters[datagrams.RELIABLE_OVERFLOW] += client.reliable_count
+            client.reliable_first += client.reliable_count
+            client.reliable_count = 0
         append_reliable(client, kind, values)
 
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.native.mmsg import ADDRESS_BYTES
-from dedicated_server.protocol import connect_token, datagrams
+from dedicated_server.protocol import connect_token, datagrams, reasons
+from dedicated_server.protocol.client_kinds import CLIENT_PING_FIELDS, CLIENT_SAYS_FIELDS
 from dedicated_server.protocol.datagrams import IP_UDP_BYTES, PLAIN_WORDS, ROW_BYTES, WORKSPACE_BYTES
 from dedicated_server.protocol.delta import CODE_WORDS, LONGEST_CODE_BITS
 from dedicated_server.protocol.entities import EXTRA_FIELDS, NO_ROW
@@ -93,6 +94,10 @@ SLOT = np.dtype(
         ("reliable_count", np.int64),  # messages waiting
         ("waiting", np.uint64),  # bit −t % 64: the snapshot of tick t is kept, and not acknowledged
         ("view_age_ticks", np.float64),  # how old what the player is shown can be, see `view_age`
+        ("dismissal", np.int64),  # why the player has to go with the next batch, of `reasons`; 0: no
+        ("farewell", np.int64),  # why the session was ended, until its client answers; 0: it was not
+        ("farewell_left", np.int64),  # how often that is still to be said
+        ("said_newest", np.int64),  # number of the client's newest reliable message
         ("received_at_s", np.float64),
         ("sent_at_s", np.float64),
         ("address", np.uint8, (ADDRESS_BYTES,)),
@@ -111,6 +116,14 @@ SLOT = np.dtype(
         ("roster_cursor", np.int64),  # how far the client's present pass over the roster is, see `roster`
         ("roster_known", np.int64),  # roster version up to which every change is queued for the client
         ("roster_target", np.int64),  # … and will be after the pass
+        ("pings_paid_s", np.float64),  # when the pings so far would have been due, one in PING_EVERY_S
+        # Of the session that this one has replaced, for its farewells: how many are left, when the last was.
+        ("old_left", np.int64),
+        ("old_at_s", np.float64),
+        ("old_cipher", np.int64),
+        ("old_sequence", np.int64),
+        ("old_key", np.uint8, (32,)),
+        ("old_address", np.uint8, (ADDRESS_BYTES,)),
         ("reliable", np.int64, (RELIABLE_RING, RELIABLE_COLUMNS)),  # at number % ring, as `reliable_kinds`
     ],
     align=True,
@@ -126,6 +139,10 @@ ROSTER = np.dtype(
     ],
     align=True,
 )
+
+# Rows of ServerState.words: of each reason, how many handshakes were refused, how many sessions were told
+# farewell and how many of them have answered it, and how many unsealed answers were given.
+WORDS_REFUSED, WORDS_SAID, WORDS_ACKNOWLEDGED, WORDS_UNSEALED = range(WORDS_ROWS := 4)
 
 # Rows of ServerState.vitals.
 VITALS_VALUE, VITALS_CHANGED = range(2)
@@ -144,6 +161,9 @@ IDENTITY = np.dtype(
         ("requests", np.int64),  # looked at in this batch
         ("responses", np.int64),  # with a cookie of this server, in this batch
         ("responses_per_batch", np.int64),
+        ("unsealed", np.int64),  # answers under no key in this batch
+        ("replaced", np.int64),  # sessions that lost their slots, and whose farewells are not all said
+        ("closed", np.int64),  # why nobody is let in any more, of `reasons`; 0: the server is open
         ("time_out_s", np.float64),
         ("roster_version", np.int64),  # grows with every change of a slot
         ("shows_health", np.int64),  # to whom a player's health is shown, SHOWN_TO_…
@@ -202,6 +222,8 @@ class ServerState(NamedTuple):
     out_len: npt.NDArray[np.int32]  # [M]
     out_addr: npt.NDArray[np.uint8]  # [M, ADDRESS_BYTES]
     out_count: npt.NDArray[np.int32]  # [1]
+    said: npt.NDArray[np.int64]  # scratch: the values of one table of a client's message
+    words: npt.NDArray[np.int64]  # [WORDS_ROWS, reasons]: what the server has told clients, named above
     drops: npt.NDArray[np.int64]
     counters: npt.NDArray[np.int64]
 
@@ -256,7 +278,8 @@ def allocate(
     per_slot[LINE_BYTES] = datagrams.MAX_DATAGRAM_BYTES
     responses = max(datagrams.LEAST_RESPONSES_PER_BATCH, n // datagrams.PLAYERS_PER_RESPONSE)
     identity["responses_per_batch"] = responses
-    rows = n + datagrams.REQUESTS_PER_BATCH + responses
+    answers = datagrams.REQUESTS_PER_BATCH + responses + datagrams.UNSEALED_PER_BATCH
+    rows = n + answers + datagrams.LAST_WORDS_PER_BATCH
     e = n + objects
     groups = (e + 63) // 64
     return ServerState(
@@ -287,6 +310,8 @@ def allocate(
         out_len=zeros(rows, np.int32),
         out_addr=zeros((rows, ADDRESS_BYTES), np.uint8),
         out_count=zeros(1, np.int32),
+        said=zeros(max(len(CLIENT_SAYS_FIELDS), len(CLIENT_PING_FIELDS)), np.int64),
+        words=zeros((WORDS_ROWS, len(reasons.NAMES)), np.int64),
         drops=zeros(len(datagrams.DROP_REASONS), np.int64),
         counters=zeros(len(datagrams.COUNTERS), np.int64),
     )

@@ -15,6 +15,7 @@ PLAYERS = 3
 TEAMS, NAMES = [0, 0, 1], ["Ada", "Zoë", "名前"]
 HAS_ADDED = any(field.name == "added_player" for field in ENTITY_KINDS["player"])  # in a later version
 KILL, HIT = (1, 2, 0, 2, 0), (2, 17, 0)
+PING = (1, (1_024 + 5) * 64, (1_024 - 7) * 64, 9)
 
 Datagrams = list[tuple[int, str]]  # client, in hexadecimal
 
@@ -68,7 +69,7 @@ class End:
                 record = with_field(record, place_of("added_player"), 1 + self.turns % 7)
             table.world[entity] = record
         if self.turns == 30:
-            for kind in RELIABLE_KINDS[4:]:  # which only a later version has
+            for kind in RELIABLE_KINDS[6:]:  # which only a later version has
                 table.wire.queue_reliable(-1, kind.number, 1)
             table.wire.queue_reliable(-1, RELIABLE_KILL, *KILL)
             table.wire.queue_reliable(0, RELIABLE_HIT, *HIT)
@@ -80,6 +81,8 @@ class End:
         table.now_s += 1 / 60
         for client, data in heard:
             table.receive(client, data)
+        if self.turns == 30:
+            table.clients.ping(1, 5.0, -7.0, 9)
         said = [(client, table.transmit(client, 10 * client, -5, 300, 1)) for client in range(PLAYERS)]
         return [(client, data) for client, data in said if data]
 

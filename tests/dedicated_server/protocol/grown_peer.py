@@ -19,14 +19,15 @@ ROW = 'Field("added", 3, "of a later version"),'
 GROWN = {
     "fields.py": (
         "MATCH_FIELDS", "SCORE_FIELDS", "OBJECTIVE_FIELDS", "SNAPSHOT_FIELDS", "HINT_FIELDS", "VITALS_FIELDS",
-        "CLIENT_MESSAGE_FIELDS", "INPUT_FIELDS",
+        "CLIENT_MESSAGE_FIELDS", "INPUT_FIELDS", "FAREWELL_FIELDS",
     ),
     "reliable_kinds.py": ("RELIABLE_HEAD_FIELDS",),
+    "client_kinds.py": ("CLIENT_PING_FIELDS",),
 }  # fmt: skip
 # Each kind of reliable message has the row, too, and there is one more kind.
 MORE_KINDS = (
     f"RELIABLE_KINDS = tuple(kind._replace(table=(*kind.table, {ROW})) for kind in RELIABLE_KINDS)"
-    f'\nRELIABLE_KINDS += (ReliableKind(5, "added", "everybody", ({ROW})),)'
+    f'\nRELIABLE_KINDS += (ReliableKind(7, "added", "everybody", ({ROW})),)'
 )
 MORE_FIELDS = (
     'ENTITY_KINDS = {name: (*rows, EntityField(f"added_{name}", 3, PLAIN, "of a later version"))'

@@ -27,7 +27,7 @@ RELIABLE_LAYOUTS = {
     3: (("placement", 12, 0), ("winner", 12, -1), ("kills", 16, 0)),
     4: (("entity", 11, 0), ("team", 12, 0), ("player", 63, 0), ("name_bytes", 6, 0)),
 }
-CLIENT_LENGTHS = bytes([95, 52, 0, 0, 0, 0, 0, 0])
+CLIENT_LENGTHS = bytes([96, 52, 0, 0, 0, 0, 0, 0])
 
 
 class BitReader:
@@ -194,7 +194,7 @@ def write_message(
     writer = BitWriter()
     for value, bits in (
         (0, 2), (ack_tick & 0xFFFFFF, 24), (ack_bits, 32), (reliable_ack, 16), (input_tick & 0xFFFF, 16),
-        (len(inputs), 5),
+        (len(inputs), 5), (0, 1),
     ):  # fmt: skip
         writer.put(value, bits)
     newer: tuple[int, ...] | None = None
@@ -221,6 +221,7 @@ def read_message(plain: bytes) -> tuple[int, int, int, int, list[Input]]:
     reader = BitReader(plain)
     assert reader.take(2) == 0
     ack_tick, ack_bits, reliable_ack, input_tick, count = (reader.take(bits) for bits in (24, 32, 16, 16, 5))
+    assert reader.take(1) == 0  # no message of the client's
     inputs: list[Input] = []
     values: list[int] = []
     for number in range(count):
@@ -282,6 +283,12 @@ class OracleClient:
         assert refusal[0] == 6
         assert blake2(self.down_key, refusal[:10] + self.token[159:175], 16) == refusal[10:]
         return refusal[1], int.from_bytes(refusal[2:10], "little")
+
+    def farewell(self, datagram: bytes) -> int | None:
+        """The reason of a farewell; None where it says something else."""
+        plain = unseal(self.cipher, self.receive_key, datagram)
+        assert plain is not None
+        return plain[0] >> 2 if plain[0] & 3 == 2 else None
 
     def seal(self, plain: bytes) -> bytes:
         self.sequence += 1

@@ -56,7 +56,7 @@ def ring_of(newest: int, sent: list[Input]) -> np.ndarray:
 def written(newest: int, sent: list[Input]) -> tuple[bytes, int]:
     """A message by the kernels, and its bits."""
     words = np.zeros(160, np.uint64)
-    values = (fields.MESSAGE_INPUTS, ACK, 0xFFFF0000, 77, newest, len(sent))
+    values = (fields.MESSAGE_INPUTS, ACK, 0xFFFF0000, 77, newest, len(sent), 0)
     position = write_fields(words, 0, values, inputs.HEAD_WIDTHS, inputs.HEAD_LEASTS)
     position = inputs.write_inputs(words, position, ring_of(newest, sent), newest, len(sent), ACK)
     return words.tobytes()[: (position + 7) // 8], position
@@ -73,9 +73,9 @@ def test_inputs_arrive_as_they_were_sent_by_either_writer(sent: list[Input]) -> 
     for got, one in zip(received, map(said, sent), strict=True):
         assert replace(got, view_tick=0, view_fraction=0) == replace(one, view_tick=0, view_fraction=0)
         assert abs(view_of(got) - view_of(one)) <= (0 if one.buttons & fields.BUTTON_FIRE else 0.5)
-    taken, head = np.zeros((32, COLUMNS), np.int32), np.zeros(6, np.int64)
+    taken, head = np.zeros((32, COLUMNS), np.int32), np.zeros(len(inputs.HEAD_WIDTHS), np.int64)
     at = inputs.read_head(words_of(plain), len(plain) * 8, inputs.HEAD_BITS, head)
-    assert head.tolist() == [0, ACK, 0xFFFF0000, 77, newest, len(sent)]
+    assert head.tolist() == [0, ACK, 0xFFFF0000, 77, newest, len(sent), 0]
     assert inputs.inputs_end(words_of(plain), at, len(plain) * 8, len(sent), inputs.INPUT_BITS) == position
     inputs.read_inputs(words_of(plain), at, taken, head, inputs.INPUT_BITS, 950)
     for back, one in enumerate(received):
@@ -95,28 +95,29 @@ def test_uneven_frames_cost_no_whole_inputs(uneven: list[float]) -> None:
 
 @given(st.binary(min_size=1, max_size=120))
 def test_random_bytes_are_refused_or_within_bounds(plain: bytes) -> None:
-    head = np.zeros(6, np.int64)
+    head = np.zeros(len(inputs.HEAD_WIDTHS), np.int64)
     words = words_of(plain)
     position = inputs.read_head(words, len(plain) * 8, inputs.HEAD_BITS, head)
     if position > 0 and head[0] == fields.MESSAGE_INPUTS:
         assert head[5] <= 16
         end = inputs.inputs_end(words, position, len(plain) * 8, head[5], inputs.INPUT_BITS)
-        assert end == -1 or len(plain) * 8 - end < 8
+        assert end <= len(plain) * 8
+        assert not inputs.is_padding(words, end, len(plain) * 8) or len(plain) * 8 - end < 8
 
 
 @given(INPUTS.filter(bool), st.integers(1, 5))
 def test_a_message_cut_short_or_padded_is_malformed(sent: list[Input], change: int) -> None:
     plain = oracle.write_message(ACK, 0, 0, 5000, sent)
-    head = np.zeros(6, np.int64)
+    head = np.zeros(len(inputs.HEAD_WIDTHS), np.int64)
     for wrong in (plain[:-change], plain + bytes(change)):
         position = inputs.read_head(words_of(wrong), len(wrong) * 8, inputs.HEAD_BITS, head)
         if position != -1:
             end = inputs.inputs_end(words_of(wrong), position, len(wrong) * 8, head[5], inputs.INPUT_BITS)
-            assert end == -1
+            assert not inputs.is_padding(words_of(wrong), end, len(wrong) * 8)
 
 
 def test_the_first_input_of_a_tick_stands() -> None:
-    ring, head = np.zeros((32, COLUMNS), np.int32), np.zeros(6, np.int64)
+    ring, head = np.zeros((32, COLUMNS), np.int32), np.zeros(len(inputs.HEAD_WIDTHS), np.int64)
     for buttons in (1, 2):
         plain = oracle.write_message(ACK, 0, 0, 40, [Input(0, 0, 0, buttons, ACK)])
         position = inputs.read_head(words_of(plain), len(plain) * 8, inputs.HEAD_BITS, head)
@@ -127,6 +128,6 @@ def test_the_first_input_of_a_tick_stands() -> None:
 @pytest.mark.parametrize(("tick", "count"), [(3, 4), (100, 17)])
 def test_more_inputs_than_ticks_or_than_the_limit_are_malformed(tick: int, count: int) -> None:
     plain = oracle.write_message(ACK, 0, 0, tick, [Input(0, 0, 0, 0, ACK)] * count)
-    head = np.zeros(6, np.int64)
+    head = np.zeros(len(inputs.HEAD_WIDTHS), np.int64)
     position = inputs.read_head(words_of(plain), len(plain) * 8, inputs.HEAD_BITS, head)
     assert position == -1 or not inputs.widen_ticks(head, ACK, 99)

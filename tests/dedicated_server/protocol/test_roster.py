@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.state import UNKNOWN
-from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_KILL
+from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_KILL, RELIABLE_MATCH_OVER
 from dedicated_server.protocol.server.wire import cut_name
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, Table, token
@@ -96,12 +96,13 @@ def test_who_comes_later_hears_nothing_of_before_but_what_is_theirs() -> None:
     table.clients.add(token(0))
     settle(table, 6)
     table.wire.queue_reliable(-1, RELIABLE_KILL, 0, 1)
-    table.wire.queue_reliable(1, RELIABLE_HIT, 4, 10, 0)
+    table.wire.queue_reliable(1, RELIABLE_HIT, 4, 10, 0)  # of a shot by who had the slot before
+    table.wire.queue_reliable(1, RELIABLE_MATCH_OVER, 3, 0, 0)
     table.clients.add(token(1))
     settle(table)
     assert table.clients.sessions["events_count"][:2].tolist() == [1, 1]
     assert table.clients.state.events[0, 0, 0] == RELIABLE_KILL
-    assert table.clients.state.events[1, 0, 0] == RELIABLE_HIT
+    assert table.clients.state.events[1, 0, 0] == RELIABLE_MATCH_OVER
     assert table.clients.state.roster_player[1, 5] == FIRST_PLAYER + 5
 
 

@@ -82,17 +82,21 @@ def test_reliable_messages_arrive_once_and_in_order_whatever_is_lost(seed: int, 
     assert table.wire.state.slots["reliable_count"].tolist() == [0, 0, 0]
 
 
-def test_a_queue_nobody_listens_to_is_bounded_and_says_so() -> None:
-    table = Table(1, join=False)
+def test_what_is_for_a_player_who_is_away_waits_and_is_bounded() -> None:
+    table = Table(1)
+    table.connect()
+    for _ in range(330):
+        table.serve()
+    assert table.wire.status.tolist() == [TIMED_OUT]
     for number in range(200):
         table.wire.queue_reliable(0, RELIABLE_HIT, number, 0, 0)
-    assert table.wire.counters_by_name()["reliable_overflow"] == 72
-    table.clients.add(token())
+    assert table.wire.counters_by_name()["reliable_overflow"] == 128
+    table.clients.reconnect(0)
     for _ in range(20):
         table.step()
-    assert table.clients.sessions["events_count"][0] == 128
-    newest = [int(table.clients.state.events[0, number % EVENT_RING, 1]) for number in range(64, 128)]
-    assert newest == list(range(64, 128))
+    assert table.clients.sessions["events_count"][0] == 72
+    newest = [int(table.clients.state.events[0, number % EVENT_RING, 1]) for number in range(8, 72)]
+    assert newest == list(range(136, 200))
 
 
 def test_match_over_is_told_as_an_event_and_as_a_field() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from dedicated_server.protocol import connect_token, datagrams, document
+from dedicated_server.protocol import connect_token, datagrams, document, sealing
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.connect_token import ConnectTokenError
-from tests.dedicated_server.protocol.grown_match import HIT, KILL, NAMES, TEAMS, End
+from tests.dedicated_server.protocol.grown_match import HIT, KILL, NAMES, PING, TEAMS, End
 from tests.dedicated_server.protocol.grown_peer import ROOT, grown_package
 from tests.dedicated_server.protocol.oracle import OracleClient
 from tests.dedicated_server.protocol.rig import FIRST_PLAYER, Table, token
@@ -93,6 +93,7 @@ def test_a_match_is_played_by_ends_of_which_one_knows_more(grown: Peer, served_b
         heard = [tuple(event[1:]) for event in events if event[0] == 1]
         assert heard == [KILL]
         assert sum(event[0] == 2 and tuple(event[1:3]) == HIT[:2] for event in events) == (client == 0)
+        assert [tuple(event[1:5]) for event in events if event[0] == 5] == [PING] * (TEAMS[client] == 0)
     x, y, health, flags = clients["seen"]
     newest = TURNS - 1  # the turn of the last snapshot that clients have received
     assert x == [[round((1_024 + 0.25 * newest) * 64)] * 3] * 3
@@ -108,7 +109,7 @@ def test_another_major_version_is_refused_and_counted_whatever_its_sizes_are() -
     later = request[:1] + b"LDWIRE04" + request[9:] + bytes(40)
     for datagram in (older, later, b"\2" + later[1:], request[:8]):
         table.say(0, datagram)
-    assert table.serve() == []
+    assert {answer for _, answer in table.serve()} == {b"\x07\x0dLDWIRE03\x06"}
     assert {name: count for name, count in table.wire.drops_by_reason().items() if count} == {
         "version": 3,
         "length": 1,
@@ -131,3 +132,4 @@ def test_the_version_is_one_number() -> None:
 def test_what_is_sent_to_whom_has_not_proved_itself_is_smaller_than_what_they_sent() -> None:
     assert datagrams.CHALLENGE_BYTES < datagrams.REQUEST_BYTES
     assert datagrams.REFUSAL_BYTES < datagrams.REQUEST_BYTES
+    assert datagrams.VERSION_BYTES < datagrams.UP_HEADER_BYTES + sealing.CHACHA_TAG_BYTES

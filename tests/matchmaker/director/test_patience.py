@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from dedicated_server.fleet.client import Allocation, FleetRefusedError, MatchLostError, NoServerReadyError
-from dedicated_server.protocol.datagrams import REFUSED_EXPIRED
+from dedicated_server.protocol.reasons import EXPIRED
 from dedicated_server.protocol.refusal import Refusal
 from launchday.clock import ManualClock
 from matchmaker.director.giving_up import GivingUp
@@ -162,7 +162,7 @@ async def test_a_server_whose_clock_is_wrong_is_given_up_with_that_reason() -> N
 
     async def refuses(address: str, port: int, token: bytes) -> bool:
         await world.clock.sleep(2.0)
-        raise TokenRefusedError(Refusal(REFUSED_EXPIRED, world.clock.wall() + 3600.0))
+        raise TokenRefusedError(Refusal(EXPIRED, world.clock.wall() + 3600.0))
 
     world.probe = refuses  # type: ignore[method-assign]
     placed = await world.place()
