@@ -22,6 +22,7 @@ import httptools
 import structlog
 
 from dedicated_server.errors import DedicatedServerError
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday.clock import Clock
 from launchday.resilience import deadline, pauses, sockets
 from launchday.resilience.clocks.skew import PEERS, RAW_HEADER
@@ -62,14 +63,14 @@ class GameServerRecord:
     Attributes:
         name: its name in the fleet.
         state: Agones' name of its state.
-        address: host that players connect to.
+        addresses: where it is reached.
         port: UDP port that players connect to; 0 where there is none.
         labels, annotations: its metadata.
     """
 
     name: str
     state: str
-    address: str
+    addresses: ServerAddresses
     port: int
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -83,7 +84,7 @@ class GameServerRecord:
             return cls(
                 name=str(meta["name"]),
                 state=str(status["state"]),
-                address=str(status["address"]),
+                addresses=ServerAddresses.parse(str(status["address"]), status.get("addresses")),
                 port=int(ports[0]["port"]),
                 labels=dict(meta["labels"] or {}),
                 annotations=dict(meta["annotations"] or {}),

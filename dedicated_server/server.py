@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ import uvloop
 
 from dedicated_server.agones_sdk import (
     DEFAULT_PORT,
+    FLEET_LABEL,
     MATCH_ANNOTATION,
     REPORT_KEY,
     AgonesSdk,
@@ -41,6 +40,7 @@ from dedicated_server.match.spec import MalformedMatchError, MatchSpec, parse_ma
 from dedicated_server.match.spectator import open_feed
 from dedicated_server.match.warm_up import warm_up as load_kernels
 from dedicated_server.protocol.server.wire import SECRET_BYTES
+from dedicated_server.protocol.server_addresses import literals_of
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.simulation.match import MatchConfig
 from dedicated_server.tick.engine import Engine
@@ -49,6 +49,7 @@ from dedicated_server.transport import Transport, TransportError, open_transport
 from launchday import telemetry
 from launchday.clock import Clock
 from launchday.folders import is_own_file
+from launchday.game_addresses import ALL_REGIONS
 from launchday.identity import signer_of
 from launchday.resilience import pauses
 from launchday.resilience.bus import Bus
@@ -190,11 +191,13 @@ async def _serve_match(
     if shortage := transport.buffers.shortage(len(spec.players)):
         log.warning("players will be left out in turns", reason=shortage)
     try:
-        host = await _ipv4_address(record.address)
+        async with pauses.timeout(RESOLVE_S):
+            hosts = await literals_of(record.addresses.public)
     except OSError as error:  # a time-out is one, too
-        log.error("no address for players", address=record.address, reason=str(error))
-        return await _failed(sdk, clock, f"the address {record.address} has no IPv4 address: {error}")
-    return await _play(spec, sdk, record, transport, host, configured, clock, timeouts)
+        names = ", ".join(record.addresses.public)
+        log.error("no address for players", address=names, reason=str(error))
+        return await _failed(sdk, clock, f"{names} has no address that players could be given: {error}")
+    return await _play(spec, sdk, record, transport, hosts, configured, clock, timeouts)
 
 
 async def _failed(sdk: AgonesSdk, clock: Clock, reason: str) -> int:
@@ -208,7 +211,7 @@ async def _play(
     sdk: AgonesSdk,
     record: GameServerRecord,
     transport: Transport,
-    host: str,
+    hosts: tuple[str, str],
     configured: Settings,
     clock: TickClock,
     timeouts: Timeouts,
@@ -231,7 +234,8 @@ async def _play(
             configured.fleet_key_bytes,
             transport,
             secret=clock.random("challenge-cookies").randbytes(SECRET_BYTES),
-            host=host,
+            host=hosts[0],
+            other_host=hosts[1],
             port=record.port,
             return_s=timeouts.return_s,
             recorder=recorder,
@@ -264,7 +268,7 @@ async def _play(
             if configured.spectator_dir
             else None,
             matchmaker=matchmaker if configured.matchmaker_url else None,
-            address=(host, record.port),
+            address=(*hosts, record.port),
             kicks=meta,
         )
         await producer.start()
@@ -344,7 +348,8 @@ async def _last_report(sdk: AgonesSdk, clock: Clock, report: str) -> None:
 @contextlib.asynccontextmanager
 async def _open_socket(configured: Settings, record: GameServerRecord) -> AsyncIterator[Transport]:
     """Bind the socket before the server is Ready, so that the fastest player finds it."""
-    transport = await open_transport(configured.game_host, configured.game_port or record.port)
+    bound = configured.game_bind_in(record.labels.get(FLEET_LABEL, ALL_REGIONS))
+    transport = await open_transport(bound, configured.game_port or record.port)
     try:
         yield transport
     finally:
@@ -369,13 +374,3 @@ async def _heartbeats(sdk: AgonesSdk, clock: Clock) -> AsyncIterator[None]:
         yield
     finally:
         beating.cancel()
-
-
-async def _ipv4_address(host: str) -> str:
-    """Return the IPv4 address of a host, as connect tokens name it."""
-    try:
-        return str(ipaddress.IPv4Address(host))
-    except ValueError:
-        async with pauses.timeout(RESOLVE_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET)
-        return str(found[0][4][0])

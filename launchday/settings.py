@@ -15,10 +15,11 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from launchday import cache_address
+from launchday import cache_address, game_addresses
 from launchday.errors import LaunchdayError
 
 ENV_PREFIX = "LAUNCHDAY_"
+DEFAULT_GAME_BIND = "127.0.0.1"
 MAX_SERVERS, MAX_BUFFER = 4_096, 1_000_000
 _WHOLE = re.compile(r"-?[0-9]{1,7}")
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]+)?")
@@ -478,7 +479,24 @@ class Settings(BaseSettings):
             "their sum for all."
         ),
     )
-    game_host: str = Field("127.0.0.1", description="Address that game servers bind and give to players.")
+    game_bind: str = Field(
+        DEFAULT_GAME_BIND,
+        description=(
+            "Address that game servers bind, of either family; 0.0.0.0 is all of IPv4, :: all of both. Or "
+            "one for each region, as region=address,…"
+        ),
+    )
+    game_public_host: str = Field(
+        "",
+        description=(
+            "Address that players are given, or a name: one, or one of each family with a comma between; "
+            "or for each region, as region=address,… To be set where servers stand behind a 1:1 NAT, as in "
+            "most clouds. Empty: game_bind."
+        ),
+    )
+    game_host: str = Field(
+        "", description="Former name of game_bind, which is taken from it where it is not set itself."
+    )
     game_port_min: int = Field(7000, ge=1024, le=65535, description="First UDP port of game servers.")
     game_port_max: int = Field(7999, ge=1024, le=65535, description="Last UDP port of game servers.")
     game_port: int = Field(
@@ -791,6 +809,33 @@ class Settings(BaseSettings):
         url, more = values.get("cache_url"), cache_address.parameters(values)
         return values | {"cache_url": cache_address.completed(url, more)} if url and more else values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _game_bind_had_another_name(cls, values: Any) -> Any:
+        former = values.get("game_host")
+        return values | {"game_bind": former} if former and not values.get("game_bind") else values
+
+    @field_validator("game_bind", "game_public_host")
+    @classmethod
+    def _game_hosts_are_addresses(cls, value: str, info: ValidationInfo) -> str:
+        hosts = game_addresses.parse_hosts(value, most=1 if info.field_name == "game_bind" else 2)
+        if info.field_name == "game_bind" and not hosts:
+            raise ValueError("must be an address of this machine: 127.0.0.1, 0.0.0.0 or ::")
+        reason = game_addresses.why_not_these_regions(hosts, _names(info.data.get("regions", "")))
+        if reason is not None:
+            raise ValueError(reason)
+        return value
+
+    def game_bind_in(self, region: str) -> str:
+        """Return the address that game servers of a region bind."""
+        hosts = game_addresses.parse_hosts(self.game_bind, most=1)
+        return (*game_addresses.hosts_in(hosts, region), DEFAULT_GAME_BIND)[0]
+
+    def game_public_hosts_in(self, region: str) -> tuple[str, ...]:
+        """Return the addresses or names that players of a region are given: one, or two."""
+        hosts = game_addresses.parse_hosts(self.game_public_host, most=2)
+        return game_addresses.hosts_in(hosts, region) or (self.game_bind_in(region),)
+
     @field_validator("cache_url")
     @classmethod
     def _cache_url_is_an_address(cls, value: str) -> str:
@@ -914,6 +959,10 @@ class Settings(BaseSettings):
                     f"{env_name(name)} is for {', '.join(counts)}, and the regions are "
                     f"{', '.join(self.region_names)}: give each of them a number, or one for all"
                 )
+        for name, most in (("game_bind", 1), ("game_public_host", 2)):
+            hosts = game_addresses.parse_hosts(getattr(self, name), most)
+            if (reason := game_addresses.why_not_these_regions(hosts, self.region_names)) is not None:
+                return f"{env_name(name)}: {reason}"
         return None
 
     @property

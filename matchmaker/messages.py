@@ -174,6 +174,13 @@ class Assignment(msgspec.Struct, frozen=True):
             "another name than the queue. Empty in an assignment of an earlier release."
         ),
     ] = ""
+    other_address: Annotated[
+        str,
+        Meta(
+            description="Address of the other family, at the same port, for clients whose network has no way "
+            "to the first; empty: the server has none."
+        ),
+    ] = ""
 
 
 class TicketView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -270,9 +277,14 @@ class BackfillRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = []
     over: Annotated[bool, Meta(description="The match is decided: nobody comes any more.")] = False
+    other_address: Annotated[
+        str, Meta(description="Its IP address of the other family, at the same port; empty: it has none.")
+    ] = ""
 
     def __post_init__(self) -> None:
-        ipaddress.ip_address(self.address)
+        version = ipaddress.ip_address(self.address).version
+        if self.other_address and ipaddress.ip_address(self.other_address).version == version:
+            raise ValueError("other_address must be of the other family than address")
         if self.skill_lowest > self.skill_highest:
             raise ValueError("skill_lowest must not be above skill_highest")
         if len({slot.entity for slot in self.slots}) != len(self.slots):

@@ -17,6 +17,7 @@ import httpx2
 
 from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION
 from dedicated_server.errors import DedicatedServerError
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday.resilience.http_client import NoAnswerError, Response, ServiceClient, Token
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -71,12 +72,12 @@ class Allocation:
 
     Attributes:
         name: the game server's name in the fleet.
-        address: host that players send datagrams to.
+        addresses: where it is reached.
         port: UDP port.
     """
 
     name: str
-    address: str
+    addresses: ServerAddresses
     port: int
 
 
@@ -179,9 +180,8 @@ class AllocatorClient(_FleetHttp):
             "POST", "/gameserverallocation", json=body, headers={IDEMPOTENCY_HEADER: idempotency_key}
         )
         try:
-            return Allocation(
-                str(answer["gameServerName"]), str(answer["address"]), int(answer["ports"][0]["port"])
-            )
+            addresses = ServerAddresses.parse(str(answer["address"]), answer.get("addresses"))
+            return Allocation(str(answer["gameServerName"]), addresses, int(answer["ports"][0]["port"]))
         except (LookupError, TypeError, ValueError) as error:
             raise FleetUnavailableError("the fleet's answer names no server") from error
 

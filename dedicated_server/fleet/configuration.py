@@ -24,7 +24,8 @@ from dedicated_server.fleet.pool import counters_and_lists
 from dedicated_server.fleet.pool.config import HealthSpec, PoolConfig
 from dedicated_server.fleet.pool.ports import servers_that_fit
 from dedicated_server.native.socket_options import granted_buffers
-from launchday import startup
+from dedicated_server.protocol.server_addresses import ServerAddresses
+from launchday import game_addresses, startup
 from launchday.settings import Settings, env_name
 
 OWN_SERVER = "dedicated_server.server"
@@ -74,7 +75,8 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
         max_servers=_max_servers(settings),
         ready_by_region=settings.ready_by_region,
         max_by_region=settings.max_servers_by_region,
-        address=settings.game_host,
+        address=settings.game_bind_in(game_addresses.ALL_REGIONS),
+        addresses_by_region={name: addresses_of(settings, name) for name in settings.region_names},
         health=HealthSpec(settings.server_health_s / MAX_MISSED_HEARTBEATS, MAX_MISSED_HEARTBEATS),
         start_timeout_s=start_timeout_s,
         warm_parents=settings.warm_parents,
@@ -86,6 +88,22 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
         startup_delay_s=startup_delays(settings),
         counters_and_lists=_counters_and_lists(settings.fleet_counters_and_lists),
     )
+
+
+def addresses_of(settings: Settings, region: str) -> ServerAddresses:
+    """Return where the game servers of a region are reached.
+
+    Raises ConfigurationError where what they bind is no address that a player could reach, and the settings
+    say no other.
+    """
+    bound, public = settings.game_bind_in(region), settings.game_public_hosts_in(region)
+    if any(map(game_addresses.is_every_address, public)):
+        raise ConfigurationError(
+            f"{env_name('game_bind')}: {bound} is no address that a player could reach: set "
+            f"{env_name('game_public_host')} to the one by which players reach this machine"
+        )
+    internal = game_addresses.own_address(bound)
+    return ServerAddresses(public, "" if internal in public else internal)
 
 
 def _max_servers(settings: Settings) -> int:

@@ -76,7 +76,7 @@ class BackfillAgent:
     Args:
         spec, terms: the match, and the terms on which its slots are offered.
         server: this server's name.
-        address: host and port, as connect tokens name this server.
+        address: host, the one of the other family or "", and port, as connect tokens name this server.
         engine, events: the match as it is played.
         meta: leases and commits players.
         matchmaker: sends players.
@@ -97,7 +97,7 @@ class BackfillAgent:
         spec: MatchSpec,
         terms: BackfillTerms,
         server: str,
-        address: tuple[str, int],
+        address: tuple[str, str, int],
         *,
         engine: Engine,
         events: MatchEvents,

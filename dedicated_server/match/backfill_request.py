@@ -34,13 +34,13 @@ class FreeSlot(msgspec.Struct, frozen=True):
     team: int
 
 
-class BackfillRequest(msgspec.Struct, frozen=True):
+class BackfillRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a running match offers. It is repeated once a second; one that is 5 s old offers nothing any more.
 
     Attributes:
         mode: the queue whose players may come.
         region: where the match is played.
-        address, port: its game server, as connect tokens name it.
+        address, other_address, port: its game server, as connect tokens name it.
         group: whom its players meet, as its terms of backfill say.
         skill_lowest, skill_highest: of its players.
         opened_at: Unix seconds since which slots are free; the match that waits for longest is filled first.
@@ -66,6 +66,7 @@ class BackfillRequest(msgspec.Struct, frozen=True):
     rejected: list[str]
     excluded: list[int]
     over: bool
+    other_address: str = ""
 
 
 class BackfillPlayer(msgspec.Struct, frozen=True):
@@ -184,12 +185,12 @@ class BackfillRequests:
 
     Args:
         spec, terms: the match, and the terms on which its slots are offered.
-        address: host and port of its server, as connect tokens name it.
+        address: host of its server, the one of the other family or "", and port, as tokens name it.
         matchmaker: who is asked.
     """
 
     def __init__(
-        self, spec: MatchSpec, terms: BackfillTerms, address: tuple[str, int], matchmaker: BackfillSink
+        self, spec: MatchSpec, terms: BackfillTerms, address: tuple[str, str, int], matchmaker: BackfillSink
     ) -> None:
         self._spec, self._terms, self._address, self._matchmaker = spec, terms, address, matchmaker
         self._skill = (terms.skill_lowest, terms.skill_highest)
@@ -233,7 +234,8 @@ class BackfillRequests:
             mode=self._terms.queue,
             region=self._spec.region,
             address=self._address[0],
-            port=self._address[1],
+            other_address=self._address[1],
+            port=self._address[2],
             group=self._terms.group,
             skill_lowest=self._skill[0],
             skill_highest=self._skill[1],

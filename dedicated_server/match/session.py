@@ -109,7 +109,7 @@ class MatchSession:
         open_feed: makes the spectator feed of a match, or returns None where its folder refuses; None: nobody
             wants one.
         matchmaker: fills free slots; None: nobody does.
-        address: host and port, as connect tokens name this server.
+        address: host, the one of the other family or "", and port, as connect tokens name this server.
         kicks: says which players have to leave; None: nobody does.
     """
 
@@ -128,7 +128,7 @@ class MatchSession:
         timeouts: Timeouts | None = None,
         open_feed: Callable[[Match], SpectatorFeed | None] | None = None,
         matchmaker: BackfillSink | None = None,
-        address: tuple[str, int] = ("", 0),
+        address: tuple[str, str, int] = ("", "", 0),
         kicks: KickSource | None = None,
     ) -> None:
         self._kicks = kicks

@@ -12,6 +12,7 @@ import ipaddress
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 import nacl.bindings
@@ -55,11 +56,15 @@ PRIVATE_OFFSETS = tuple(
     for place in range(len(PRIVATE_FIELDS))
 )
 # associated data, nonce, then the sealed private part, then what only the client reads:
-# address, port, entity, team, client-to-server key, server-to-client key
+# address, one of the other family (zeros: none), port, entity, team, client-to-server key,
+# server-to-client key
 SEALED_BYTES = PRIVATE.size + TAG_BYTES
 REQUEST_PART_BYTES = ASSOCIATED.size + NONCE_BYTES + SEALED_BYTES
-CLIENT_PART = struct.Struct("<16sHHH32s32s")
+CLIENT_PART = struct.Struct("<16s16sHHH32s32s")
+NO_ADDRESS = bytes(16)
 TOKEN_BYTES = REQUEST_PART_BYTES + CLIENT_PART.size
+
+Family = Literal["ipv4", "ipv6"]
 
 # In a token of a director's own, which asks whether a server answers and plays in no slot. No entity of a
 # match is that large: an index has 11 bits on the wire.
@@ -75,17 +80,27 @@ class ConnectTokenError(DedicatedServerError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PublicToken:
-    """What the client reads. ``request_part`` goes into its connection request as it is."""
+    """What the client reads. ``request_part`` goes into its connection request as it is.
+
+    The server is reached at ``address`` and, where it has one of the other family, at ``other_address``, at
+    the same port: the client takes whichever its network has.
+    """
 
     request_part: bytes
     cipher: int
     expires_at: float
     address: str
+    other_address: str  # "": none
     port: int
     entity: int
     team: int
     client_to_server_key: bytes
     server_to_client_key: bytes
+
+    def addresses(self, prefer: Family | None = None) -> tuple[str, ...]:
+        """Where the server is reached: the preferred family first; None: as the token has them."""
+        found = (self.address, self.other_address) if self.other_address else (self.address,)
+        return tuple(sorted(found, key=lambda each: prefer is not None and family_of(each) != prefer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +141,13 @@ def seal(
     expires_at: float,
     random: bytes,
     cipher: int | None = None,
+    other_address: str = "",
 ) -> bytes:
     """Issue a token, to be given to the client over a lane that others cannot read.
 
-    ``entity`` is the player's index in the match's roster, ``address`` an IPv4 or IPv6 literal, the times are
-    Unix seconds. ``random``: RANDOM_BYTES bytes, fit for keys, never used before: nonce, client-to-server
-    key, server-to-client key.
+    ``entity`` is the player's index in the match's roster, ``address`` an IPv4 or IPv6 literal,
+    ``other_address`` one of the other family or "", the times are Unix seconds. ``random``: RANDOM_BYTES
+    bytes, fit for keys, never used before: nonce, client-to-server key, server-to-client key.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
@@ -149,7 +165,8 @@ def seal(
     sealed: bytes = nacl.bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(
         private, associated, nonce, fleet_key
     )
-    return associated + nonce + sealed + CLIENT_PART.pack(ip, port, entity, team, up, down)
+    other = pack_address(other_address)
+    return associated + nonce + sealed + CLIENT_PART.pack(ip, other, port, entity, team, up, down)
 
 
 def seal_roster(
@@ -162,6 +179,7 @@ def seal_roster(
     issued_at: float,
     expires_at: float,
     random: bytes,
+    other_address: str = "",
 ) -> list[bytes]:
     """The tokens of many players of a match, as `seal` would issue them, at two fifths of the cost.
 
@@ -172,7 +190,8 @@ def seal_roster(
     if len(random) != RANDOM_BYTES * len(roster):
         raise ValueError(f"tokens are made from {RANDOM_BYTES} random bytes each")
     associated = ASSOCIATED.pack(VERSION, best_cipher(), _milliseconds(expires_at))
-    ip, match, issued_ms = pack_address(address), match_id.bytes, _milliseconds(issued_at)
+    ip, other = pack_address(address), pack_address(other_address)
+    match, issued_ms = match_id.bytes, _milliseconds(issued_at)
     sealed = ffi.new("unsigned char[]", SEALED_BYTES)
     view = ffi.buffer(sealed, SEALED_BYTES)
     tokens = []
@@ -187,21 +206,24 @@ def seal_roster(
         lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
             sealed, ffi.NULL, private, PRIVATE.size, associated, ASSOCIATED.size, ffi.NULL, nonce, fleet_key
         )
-        tokens.append(associated + nonce + view[:] + CLIENT_PART.pack(ip, port, entity, team, up, down))
+        tokens.append(
+            associated + nonce + view[:] + CLIENT_PART.pack(ip, other, port, entity, team, up, down)
+        )
     return tokens
 
 
 def read_public(token: bytes) -> PublicToken:
-    """Read the client's part. Raises `BadToken`."""
+    """Read the client's part. Raises ConnectTokenError."""
     if len(token) != TOKEN_BYTES:
         raise ConnectTokenError(f"a connect token has {TOKEN_BYTES} bytes, not {len(token)}")
     cipher, expires_ms = _read_associated(token)
-    ip, port, entity, team, up, down = CLIENT_PART.unpack_from(token, REQUEST_PART_BYTES)
+    ip, other, port, entity, team, up, down = CLIENT_PART.unpack_from(token, REQUEST_PART_BYTES)
     return PublicToken(
         token[:REQUEST_PART_BYTES],
         cipher,
         expires_ms / 1000,
         unpack_address(ip),
+        "" if other == NO_ADDRESS else unpack_address(other),
         port,
         entity,
         team,
@@ -211,7 +233,9 @@ def read_public(token: bytes) -> PublicToken:
 
 
 def open_private(fleet_key: bytes, token: bytes) -> PrivateToken:
-    """Open the server's part of a token, or of the part of it that a request repeats. Raises `BadToken`.
+    """Open the server's part of a token, or of the part of it that a request repeats.
+
+    Raises ConnectTokenError.
 
     The game server does the same in compiled code. This function is for tools, and for the tests that compare
     the two.
@@ -236,9 +260,16 @@ def open_private(fleet_key: bytes, token: bytes) -> PrivateToken:
 
 
 def pack_address(address: str) -> bytes:
-    """16 bytes of an IPv6 address; an IPv4 address in its mapped form, ``::ffff:a.b.c.d``."""
+    """16 bytes of an IPv6 address; an IPv4 address in its mapped form, ``::ffff:a.b.c.d``; zeros for ""."""
+    if not address:
+        return NO_ADDRESS
     ip = ipaddress.ip_address(address)
     return ip.packed if ip.version == 6 else bytes(10) + b"\xff\xff" + ip.packed
+
+
+def family_of(address: str) -> Family:
+    """The family of an IP literal."""
+    return "ipv6" if ":" in address else "ipv4"
 
 
 def unpack_address(packed: bytes) -> str:

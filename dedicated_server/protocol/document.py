@@ -180,11 +180,12 @@ def _records() -> dict[str, bytes]:
 def _exchange(cipher: int) -> dict[str, bytes]:
     token = connect_token.seal(
         FLEET_KEY, match_id=MATCH_ID, player_id=1000, entity=0, team=4, address="203.0.113.7", port=7001,
+        other_address="2001:db8::7",
         issued_at=NOW_S - 1, expires_at=NOW_S + 60, cipher=cipher, random=TOKEN_RANDOM,
     )  # fmt: skip
     wire = ServerWire(
         fleet_key=FLEET_KEY, match_id=MATCH_ID, player_ids=[1000, 1001, 1002], host="203.0.113.7", port=7001,
-        secret=SECRET, teams=[4, 4, 5], names=["Ada", "Zoë"],
+        other_host="2001:db8::7", secret=SECRET, teams=[4, 4, 5], names=["Ada", "Zoë"],
     )  # fmt: skip
     clients = ClientSessions(1, 3)
     clients.add(token)

@@ -80,6 +80,7 @@ class Engine:
         transport: the socket.
         secret: SECRET_BYTES bytes of this server alone, as of `ServerWire`.
         host, port: how connect tokens name this server, where that is not what the transport is bound to.
+        other_host: its address of the other family; "": it has none.
         mode: how the match is played; None: as the mode's folder says.
         return_s: seconds that a player who timed out may take to come back to their body.
         recorder: writes the match to a file.
@@ -97,6 +98,7 @@ class Engine:
         secret: bytes,
         host: str | None = None,
         port: int | None = None,
+        other_host: str = "",
         mode: Mode | None = None,
         return_s: float = math.inf,
         recorder: Recorder | None = None,
@@ -118,6 +120,7 @@ class Engine:
             shows_connection=SHOWN_TO[config.card.shows.connection],
             host=host or transport.host,
             port=port or transport.port,
+            other_host=other_host,
             secret=secret,
             zeros=zeros,
             objects=config.card.objects_count,

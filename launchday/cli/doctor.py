@@ -24,7 +24,7 @@ from launchday.clock import SystemClock
 from launchday.engines import EngineError, stack
 from launchday.engines.probe import probe
 from launchday.identity.of_settings import why_no_keys
-from launchday.launcher.listening import why_no_address, why_no_game_address, why_no_loopback, why_not_bound
+from launchday.launcher.listening import why_no_address, why_no_game_addresses, why_no_loopback, why_not_bound
 from launchday.launcher.services import SERVICES
 from launchday.resilience.bus import Bus
 from launchday.resilience.store_address import without_secrets
@@ -76,7 +76,7 @@ def examine(settings: Settings) -> dict[str, Any]:
         (
             why_no_loopback(),
             why_no_address(settings.bind_host),
-            why_no_game_address(settings.game_host),
+            why_no_game_addresses(settings),
             why_no_keys(settings),
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from launchday.engines import EngineError, free_port
-from launchday.launcher.listening import why_no_game_address, why_no_game_port
+from launchday.launcher.listening import why_no_game_addresses, why_no_game_port
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 
@@ -29,18 +29,20 @@ def free_ports(settings: Settings) -> dict[str, int]:
     """
     ports = {each.port_setting: free_port() for each in SERVICES if not each.given(settings)}
     # Twice as many as servers: a port rests after its server has ended.
-    first, last = _free_range(settings.game_host, 2 * settings.max_servers_in_all)
+    first, last = _free_range(settings, 2 * settings.max_servers_in_all)
     return ports | {"game_port_min": first, "game_port_max": last, "console_port": 0}
 
 
-def _free_range(host: str, count: int) -> tuple[int, int]:
+def _free_range(settings: Settings, count: int) -> tuple[int, int]:
     """The first and the last of ``count`` UDP ports in a row that nobody has. Raises EngineError."""
-    if why_no_game_address(host) is None:
+    hosts = {settings.game_bind_in(region) for region in settings.region_names}
+    if why_no_game_addresses(settings) is None:
         for _ in range(MAX_RANGE_TRIES):
             first = GAME_PORTS_FROM + secrets.randbelow(GAME_PORTS_BELOW - GAME_PORTS_FROM - count)
-            if all(why_no_game_port(host, port) is None for port in range(first, first + count)):
+            ports = range(first, first + count)
+            if all(why_no_game_port(host, port) is None for host in hosts for port in ports):
                 return first, first + count - 1
     raise EngineError(
-        f"no {count:,} UDP ports in a row are free on {host} for game servers: set {env_name('game_host')}, "
-        f"or {env_name('game_port_min')} and {env_name('game_port_max')}"
+        f"no {count:,} UDP ports in a row are free on {', '.join(sorted(hosts))} for game servers: set "
+        f"{env_name('game_bind')}, or {env_name('game_port_min')} and {env_name('game_port_max')}"
     )

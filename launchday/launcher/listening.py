@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Mapping
 
+from launchday.game_addresses import is_every_address
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 
@@ -51,9 +52,7 @@ def why_not_listening(settings: Settings, given: Mapping[str, str]) -> list[str]
     elif taken:
         ports = ", ".join(f"{port} of the {name} ({env_name(setting)})" for _, port, name, setting in taken)
         found.append(f"ports are busy: {ports}: stop what uses them, or set others; or {TAKE_FREE}")
-    if not given["fleet"] and (
-        reason := why_no_game_address(settings.game_host) or why_no_game_ports(settings)
-    ):
+    if not given["fleet"] and (reason := why_no_game_addresses(settings) or why_no_game_ports(settings)):
         found.append(reason)
     return found
 
@@ -81,24 +80,37 @@ def why_no_address(host: str) -> str | None:
     )
 
 
-def why_no_game_address(host: str) -> str | None:
-    """Say that no game server can listen on an address, in one line; None where one can.
+def why_no_game_addresses(settings: Settings) -> str | None:
+    """Say which address game servers cannot listen on, or cannot be reached by, in one line; None: none."""
+    for region in settings.region_names:
+        if (reason := why_no_game_address(settings.game_bind_in(region))) is not None:
+            return reason
+        for host in settings.game_public_hosts_in(region):
+            if is_every_address(host):
+                return (
+                    f"{host} is no address that a player could reach: set {env_name('game_public_host')} to "
+                    "the one by which players reach this machine"
+                )
+    return None
 
-    The wire protocol's sockets are of IPv4.
-    """
+
+def why_no_game_address(host: str) -> str | None:
+    """Say that no game server can listen on an address, in one line; None where one can."""
     error = why_no_game_port(host, 0)
     if error is None:
         return None
     return (
-        f"{host} is no IPv4 address of this machine ({error.strerror}): set {env_name('game_host')} to "
-        "one it has"
+        f"{host} is no address of this machine ({error.strerror}): set {env_name('game_bind')} to one it "
+        f"has, or to ::, and {env_name('game_public_host')} to what players are to be given"
     )
 
 
 def why_no_game_port(host: str, port: int) -> OSError | None:
     """Return the system's reason why a game server cannot have a UDP port; None where it can."""
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            if probe.family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             probe.bind((host, port))
     except OSError as error:
         return error
@@ -111,8 +123,9 @@ def why_no_game_ports(settings: Settings) -> str | None:
     minimum, maximum = env_name("game_port_min"), env_name("game_port_max")
     if first > last:
         return f"{minimum} is {first}, above {maximum}, which is {last}: set {maximum} to at least {first}"
+    hosts = {settings.game_bind_in(region) for region in settings.region_names}
     ports = range(first, last + 1)
-    busy = [port for port in ports if why_no_game_port(settings.game_host, port) is not None]
+    busy = [port for port in ports if any(why_no_game_port(host, port) is not None for host in hosts)]
     at_once = max(sum(settings.ready_by_region.values()), 1)
     if len(ports) - len(busy) >= min(at_once, settings.max_servers_in_all):
         return None

@@ -67,7 +67,7 @@ class BackfillClaim(msgspec.Struct, frozen=True):
 
     Attributes:
         proposal_id, match_id: canonical UUIDs.
-        region, address, port: where it is played.
+        region, address, other_address, port: where it is played.
         ticket_ids, player_ids, entities, teams: each player's.
         enqueued_at: Unix seconds, each ticket's.
         latency_ms: each ticket's round trip to the region.
@@ -84,6 +84,7 @@ class BackfillClaim(msgspec.Struct, frozen=True):
     teams: list[int]
     enqueued_at: list[float]
     latency_ms: list[float]
+    other_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,7 @@ class Backfill:
             region=request.region,
             address=request.address,
             port=request.port,
+            other_address=request.other_address,
             ticket_ids=text_ids(pool.ticket_id[rows]),
             player_ids=pool.player_id[rows].tolist(),
             entities=list(entities),
@@ -338,7 +340,7 @@ class Backfill:
             self._token_ttl_s,
             claim.match_id,
             claim.region,
-            (claim.address, claim.port),
+            (claim.address, claim.other_address, claim.port),
             self._rules.game_mode or self._mode,
             claim.ticket_ids,
             list(zip(claim.player_ids, claim.entities, claim.teams, strict=True)),

@@ -263,7 +263,7 @@ class Placement:
             self._token_ttl_s,
             proposal.match_id,
             proposal.region,
-            (server.address, server.port),
+            (server.addresses.address, server.addresses.other, server.port),
             proposal.game_mode or proposal.mode,
             proposal.ticket_ids,
             list(zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True)),

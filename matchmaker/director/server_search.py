@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +19,7 @@ from dedicated_server.fleet.client import (
     MatchLostError,
     NoServerReadyError,
 )
+from dedicated_server.protocol.server_addresses import literals_of
 from launchday.clock import Clock
 from matchmaker.director import metrics
 from matchmaker.director.giving_up import MatchFleet
@@ -103,7 +102,8 @@ class ServerSearch:
                     match=match_annotation(proposal),
                     idempotency_key=proposal.match_id,
                 )
-            result = replace(found, address=await _ip_literal(found.address))
+            public = await literals_of(found.addresses.public)
+            result = replace(found, addresses=replace(found.addresses, public=tuple(filter(None, public))))
         except NoServerReadyError as error:
             result = NoServer(Why.NONE_READY, str(error), error.retry_after_s)
         except MatchLostError as error:
@@ -120,9 +120,10 @@ class ServerSearch:
         """Return whether a server answers the first datagram of a player's."""
         if self._probe is None:
             return True
-        token = directors_token(self._fleet_key, proposal.match_id, server.address, server.port, self._clock)
+        address, port = server.addresses.address, server.port
+        token = directors_token(self._fleet_key, proposal.match_id, address, port, self._clock)
         try:
-            answered = await self._probe(server.address, server.port, token)
+            answered = await answers_anywhere(self._probe, server.addresses.everywhere, port, token)
         except TokenRefusedError as error:
             answered = False
             self._note_refusal(server, proposal, error)
@@ -189,14 +190,19 @@ def match_annotation(proposal: MatchProposal) -> dict[str, Any]:
     }
 
 
-async def _ip_literal(address: str) -> str:
-    """Return an address as an IP literal: connect tokens hold no names, and some fleets give them.
+async def answers_anywhere(probe: Probe, hosts: Sequence[str], port: int, token: bytes) -> bool:
+    """Return whether a server answers at one of its addresses; all are asked side by side.
 
-    Raises OSError where the name cannot be resolved.
+    Its address in the network that it shares with directors is among them, for a NAT need not bring back to
+    its own network what is sent there by a public address. Raises what the probe raises.
     """
+    asked = [asyncio.ensure_future(probe(host, port, token)) for host in hosts]
     try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(address, None, type=socket.SOCK_DGRAM)
-        return str(found[0][4][0])
-    return address
+        for answered in asyncio.as_completed(asked):
+            if await answered:
+                return True
+        return False
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)

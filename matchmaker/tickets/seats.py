@@ -27,7 +27,7 @@ def assigned_views(
     token_ttl_s: float,
     match_id: str,
     region: str,
-    server: tuple[str, int],
+    server: tuple[str, str, int],
     mode: str,
     ticket_ids: Sequence[str],
     slots: Sequence[tuple[int, int, int]],
@@ -40,19 +40,20 @@ def assigned_views(
         fleet_key: seals the tokens; 32 bytes.
         token_ttl_s: seconds that they are valid.
         match_id, region: of the match.
-        server: its address, an IP literal, and port.
+        server: its address, an IP literal; one of the other family, or ""; and its port.
         mode: what the match is played in.
         ticket_ids: N tickets.
         slots: for each (player id, entity, team).
         clock: draws the tokens' nonces.
         now: Unix seconds.
     """
-    address, port = server
+    address, other_address, port = server
     tokens = connect_token.seal_roster(
         fleet_key,
         slots,
         match_id=UUID(match_id),
         address=address,
+        other_address=other_address,
         port=port,
         issued_at=now,
         expires_at=now + token_ttl_s,
@@ -60,7 +61,9 @@ def assigned_views(
     )
     views = []
     for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
-        assignment = Assignment(match_id, region, address, port, _text(token), team, entity, mode)
+        assignment = Assignment(
+            match_id, region, address, port, _text(token), team, entity, mode, other_address=other_address
+        )
         views.append(_encode(TicketView(ticket_id, ASSIGNED, None, assignment)))
     return views
 
@@ -83,6 +86,7 @@ def renewed(
         [(player_id, assignment.entity, assignment.team)],
         match_id=UUID(assignment.match_id),
         address=assignment.address,
+        other_address=assignment.other_address,
         port=assignment.port,
         issued_at=issued_at,
         expires_at=issued_at + token_ttl_s,

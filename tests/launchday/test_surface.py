@@ -135,6 +135,13 @@ FUNCTIONS_AND_CLASSES = {
         "write_whole",
     },
     "launchday.gives": {"Give", "currencies", "items", "with_reward"},
+    "launchday.game_addresses": {
+        "hosts_in",
+        "is_every_address",
+        "own_address",
+        "parse_hosts",
+        "why_not_these_regions",
+    },
     "launchday.identity": {
         "ANY_SUBJECT",
         "EDDSA",
@@ -215,6 +222,7 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.launcher.listening": {
         "why_no_address",
         "why_no_game_address",
+        "why_no_game_addresses",
         "why_no_game_port",
         "why_no_game_ports",
         "why_no_loopback",

@@ -109,7 +109,8 @@ class Allocator:
         answer = AllocationAnswer(
             name=server.name,
             ports=[Port(name="default", port=server.port)],
-            address=server.address,
+            address=server.addresses.address,
+            addresses=server.addresses.as_json(),
             node_name=server.node or "local",
             metadata=Metadata(labels=dict(server.labels), annotations=dict(server.annotations)),
             counters={name: counter.as_json() for name, counter in server.counters.items()},

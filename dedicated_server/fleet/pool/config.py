@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dedicated_server.protocol.server_addresses import ServerAddresses
+
 
 @dataclass(frozen=True, slots=True)
 class HealthSpec:
@@ -48,7 +50,8 @@ class PoolConfig:
         max_servers: limit on the servers of all regions together.
         ready_by_region, max_by_region: other figures for some regions; the limit of a region is beside that
             of all.
-        address: host that servers bind and players are sent to.
+        address: host that players are sent to.
+        addresses_by_region: where the servers of some regions are reached instead.
         health: the heartbeats expected.
         start_timeout_s: seconds from the fork to Ready.
         stop_timeout_s: seconds from SIGTERM to SIGKILL.
@@ -80,10 +83,15 @@ class PoolConfig:
     counters_and_lists: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     ready_by_region: Mapping[str, int] = field(default_factory=dict)
     max_by_region: Mapping[str, int] = field(default_factory=dict)
+    addresses_by_region: Mapping[str, ServerAddresses] = field(default_factory=dict)
 
     def ready_in(self, region: str) -> int:
         """Return how many idle servers a region keeps Ready."""
         return self.ready_by_region.get(region, self.ready_per_region)
+
+    def addresses_in(self, region: str) -> ServerAddresses:
+        """Return where the servers of a region are reached."""
+        return self.addresses_by_region.get(region) or ServerAddresses((self.address,))
 
     def max_in(self, region: str) -> int:
         """Return the most servers of a region by itself."""

@@ -18,6 +18,7 @@ from dedicated_server.agones_sdk import FLEET_LABEL, MATCH_ANNOTATION, REPORT_KE
 from dedicated_server.fleet.pool.config import HealthSpec
 from dedicated_server.fleet.pool.counters_and_lists import Counter, ValueList
 from dedicated_server.fleet.pool.states import FINAL_STATES, NEXT_STATES, IllegalTransitionError, State
+from dedicated_server.protocol.server_addresses import ServerAddresses
 
 REPORT_ANNOTATION = f"{SDK_PREFIX}{REPORT_KEY}"
 STARTING = "starting"  # phase of a report before the match
@@ -51,6 +52,7 @@ class GameServer:
     """A game server. Only the pool and its sidecar change it; every change wakes those who watch it.
 
     Attributes:
+        addresses: where it is reached.
         port: UDP port for players.
         sdk_port: TCP port of its sidecar on loopback.
         log: its log file.
@@ -79,7 +81,7 @@ class GameServer:
     name: str
     uid: str
     region: str
-    address: str
+    addresses: ServerAddresses
     port: int
     sdk_port: int
     log: Path
@@ -235,8 +237,8 @@ class GameServer:
             "spec": {"health": self.health.as_json()},
             "status": {
                 "state": self.state,
-                "address": self.address,
-                "addresses": [],
+                "address": self.addresses.address,
+                "addresses": self.addresses.as_json(),
                 "ports": [{"name": "default", "port": self.port}],
                 "players": None,
                 "counters": {name: counter.as_json() for name, counter in self.counters.items()},
@@ -251,7 +253,8 @@ class GameServer:
             "region": self.region,
             "state": self.state,
             "state_since": self.history[-1].at,
-            "address": self.address,
+            "address": self.addresses.address,
+            "addresses": self.addresses.as_json(),
             "port": self.port,
             "sdk_port": self.sdk_port,
             "pid": self.pid,

@@ -398,7 +398,7 @@ class WarmPool:
             name=name,
             uid=self._new_id(),
             region=region.name,
-            address=self.config.address,
+            addresses=self.config.addresses_in(region.name),
             port=port,
             sdk_port=sdk_port,
             log=self._logs.path(name),

@@ -93,10 +93,14 @@ class ClientSessions:
     def __init__(self, capacity: int, entities: int, *, names: bool = False) -> None:
         self.state = allocate(capacity, entities, names=names)
         self.sessions = self.state.sessions
-        self._addresses: list[tuple[str, int]] = [("", 0)] * capacity
+        self._addresses: list[list[tuple[str, int]]] = [[("", 0)]] * capacity
 
-    def add(self, token: bytes) -> int:
-        """Begin with a connect token; returns the client's index. Raises `BadToken`, `NoRoom`."""
+    def add(self, token: bytes, prefer: connect_token.Family | None = None) -> int:
+        """Begin with a connect token; returns the client's index.
+
+        ``prefer``: the family of the server's address to be taken where it has both; None: the token's first.
+        Raises ConnectTokenError, ClientCapacityError.
+        """
         public = connect_token.read_public(token)
         free = np.flatnonzero(self.sessions["state"] == CLIENT_FREE)
         if not len(free):
@@ -110,7 +114,7 @@ class ClientSessions:
         session["down_key"] = np.frombuffer(public.server_to_client_key, np.uint8)
         request = datagrams.request_of(public.request_part, CLIENT_LENGTHS)
         session["request"] = np.frombuffer(request, np.uint8)
-        self._addresses[index] = (public.address, public.port)
+        self._addresses[index] = [(address, public.port) for address in public.addresses(prefer)]
         self.reconnect(index)
         return index
 
@@ -169,7 +173,15 @@ class ClientSessions:
         state.objectives[index] = 0
 
     def address_of(self, index: int) -> tuple[str, int]:
-        """Where to send this client's datagrams: host and port."""
+        """Where to send this client's datagrams: host and port, best of `addresses_of`."""
+        return self._addresses[index][0]
+
+    def addresses_of(self, index: int) -> list[tuple[str, int]]:
+        """Where the client's server is reached, best first: one, or one of each family.
+
+        It is one socket of the server's: a client whose network has no way to the first takes the second, and
+        may change between them as between any two networks.
+        """
         return self._addresses[index]
 
     def drops_by_reason(self) -> dict[str, int]:

@@ -164,7 +164,9 @@ def _open_token(state: ServerState, datagram: Bytes, director_may: bool) -> int:
         return datagrams.DROP_TOKEN_FORGED
     if not same_bytes(private, hs.IN_MATCH, identity.match_id, 0, 16):
         return datagrams.DROP_OTHER_MATCH
-    if not same_bytes(private, hs.IN_ADDRESS, identity.address, 0, 18):
+    if not same_bytes(private, hs.IN_ADDRESS, identity.address, 0, 18) and not same_bytes(
+        private, hs.IN_ADDRESS, identity.other_address, 0, 18
+    ):
         return datagrams.DROP_OTHER_SERVER
     entity = read_uint(private, hs.IN_ENTITY, 2)
     if entity == _DIRECTOR and director_may:

@@ -156,7 +156,9 @@ IDENTITY = np.dtype(
         ("draw_key", np.uint8, (16,)),  # which ticks' snapshots an unproved path is sent
         ("salt_prefix", np.uint8, (16,)),
         ("match_id", np.uint8, (16,)),
-        ("address", np.uint8, (18,)),  # IPv6 or mapped IPv4, then the port, little endian
+        # IPv6 or mapped IPv4, then the port, little endian: how tokens may name this server
+        ("address", np.uint8, (18,)),
+        ("other_address", np.uint8, (18,)),  # the same again where there is one alone
         ("challenge_counter", np.int64),
         ("requests", np.int64),  # looked at in this batch
         ("responses", np.int64),  # with a cookie of this server, in this batch
@@ -241,6 +243,7 @@ def allocate(
     zeros: AllocateZeros = np.zeros,
     objects: int = 0,
     own_rows: Sequence[str] = (),
+    other_host: str = "",
 ) -> ServerState:
     """Allocate the state of a match; arguments as of `wire.ServerWire`, ``zeros`` allocates arrays."""
     n = len(player_ids)
@@ -267,7 +270,8 @@ def allocate(
     identity["draw_key"] = _bytes(secret[16:32])
     identity["salt_prefix"] = _bytes(secret[32:48])
     identity["match_id"] = _bytes(match_id.bytes)
-    identity["address"] = _bytes(connect_token.pack_address(host) + port.to_bytes(2, "little"))
+    for name, address in (("address", host), ("other_address", other_host or host)):
+        identity[name] = _bytes(connect_token.pack_address(address) + port.to_bytes(2, "little"))
     identity["time_out_s"] = time_out_s
     identity["roster_version"] = 1
     identity["shows_health"], identity["shows_connection"] = shows

@@ -140,6 +140,7 @@ class ServerWire:
         names: of the players; by default they have none.
         shows_health, shows_connection: to whom a player's are shown, SHOWN_TO_… of `fields`.
         host, port: as connect tokens name the server.
+        other_host: its address of the other family, by which they may name it too; "": it has none.
         secret: SECRET_BYTES bytes of this server alone, fit for keys: cookie key, draw key, salt prefix.
         time_out_s: silence after which a client is timed out.
         zeros: allocates arrays.
@@ -166,6 +167,7 @@ class ServerWire:
         zeros: AllocateZeros = np.zeros,
         objects: int = 0,
         own_rows: Sequence[str] = (),
+        other_host: str = "",
     ) -> None:
         if not 1 <= len(player_ids) <= MAX_ENTITIES - objects:
             most = MAX_ENTITIES - objects
@@ -185,6 +187,7 @@ class ServerWire:
             zeros,
             objects,
             own_rows,
+            other_host,
         )
         for entity, name in enumerate(names):
             self._write_name(entity, name)

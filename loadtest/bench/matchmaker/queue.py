@@ -21,6 +21,7 @@ import uvloop
 from pydantic import SecretStr
 
 from dedicated_server.fleet.client import Allocation
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday import telemetry
 from launchday.clock import SystemClock
 from launchday.engines import Valkey
@@ -103,7 +104,7 @@ class _InstantServices:
         return PlayerSkills(dict.fromkeys(player_ids, (25.0, 25.0 / 3)))
 
     async def allocate(self, *, region: str, match: Any, idempotency_key: str) -> Allocation:
-        return Allocation("stub", "127.0.0.1", 7_000)
+        return Allocation("stub", ServerAddresses(("127.0.0.1",)), 7_000)
 
 
 async def _behind_http(settings: Settings, valkey: Valkey, seed: int) -> dict[str, Any]:

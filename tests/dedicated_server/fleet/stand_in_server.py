@@ -42,7 +42,7 @@ async def _serve(sdk: AgonesSdk) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     record = await sdk.gameserver()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as players:
-        players.bind((record.address, record.port))
+        players.bind((record.addresses.address, record.port))
         print("listening", record.name, flush=True)
         if os.environ.get("STAND_IN") == "never ready":
             await stop.wait()

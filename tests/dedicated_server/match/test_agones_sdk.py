@@ -14,6 +14,7 @@ from dedicated_server.agones_sdk import (
     SidecarRefusedError,
     SidecarUnavailableError,
 )
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday.clock import ManualClock, SystemClock
 from tests.dedicated_server.match.strict_sidecar import RECORD, StrictSidecar, free_tcp_port, serving
 
@@ -53,7 +54,7 @@ async def test_the_record_is_read_with_its_64_bit_integers_as_strings(
     assert record == GameServerRecord(
         name="west-europe-7x9k2",
         state="Scheduled",
-        address="127.0.0.1",
+        addresses=ServerAddresses(("127.0.0.1",)),
         port=0,
         labels={"islocal": "true"},
         annotations={"annotation": "true"},

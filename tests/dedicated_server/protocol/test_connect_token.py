@@ -58,7 +58,16 @@ def test_random_bytes_are_no_token(data: bytes) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "2001:db8::7"])
 def test_addresses_of_both_kinds_survive(address: str) -> None:
-    assert connect_token.read_public(token(address=address)).address == address
+    public = connect_token.read_public(token(address=address))
+    assert (public.address, public.other_address) == (address, "")
+    assert public.addresses() == public.addresses("ipv6") == public.addresses("ipv4") == (address,)
+
+
+def test_one_token_has_an_address_of_each_family_and_a_client_takes_the_one_it_prefers() -> None:
+    public = connect_token.read_public(token(address="203.0.113.7", other_address="2001:db8::7"))
+    assert (public.address, public.other_address) == ("203.0.113.7", "2001:db8::7")
+    assert public.addresses() == public.addresses("ipv4") == ("203.0.113.7", "2001:db8::7")
+    assert public.addresses("ipv6") == ("2001:db8::7", "203.0.113.7")
 
 
 def test_a_short_key_and_an_unknown_cipher_are_refused_at_the_source() -> None:

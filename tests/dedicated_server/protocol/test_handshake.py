@@ -21,7 +21,7 @@ from dedicated_server.protocol.datagrams import (
     SESSION_S,
 )
 from tests.dedicated_server.protocol.oracle import OracleClient
-from tests.dedicated_server.protocol.rig import NOW_S, Table, token
+from tests.dedicated_server.protocol.rig import HOST, NOW_S, Table, token
 
 BOTH_CIPHERS = pytest.mark.parametrize("cipher", list(connect_token.CIPHERS))
 
@@ -132,6 +132,15 @@ def test_a_flood_that_proves_nothing_gets_a_few_answers_a_batch() -> None:
         table.say(number, OracleClient(token(fleet_key=bytes(32))).request())
     assert len(table.serve()) == datagrams.UNSEALED_PER_BATCH
     assert table.serve() == []
+
+
+def test_a_server_of_both_families_takes_tokens_that_name_either_of_its_addresses() -> None:
+    table = Table(2, join=False, other_host="2001:db8::7")
+    for number, name in enumerate((HOST, "2001:db8::7")):
+        challenged(table, OracleClient(token(number, address=name)))
+    table.say(0, OracleClient(token(address="2001:db8::8")).request())
+    assert table.serve() == []
+    assert drops(table) == {"other_server": 1}
 
 
 @pytest.mark.parametrize("of_response", [False, True])

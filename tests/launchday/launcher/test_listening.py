@@ -16,6 +16,7 @@ from launchday.launcher.free_ports import free_ports
 from launchday.launcher.listening import (
     why_no_address,
     why_no_game_address,
+    why_no_game_addresses,
     why_no_game_port,
     why_no_loopback,
     why_not_bound,
@@ -49,11 +50,21 @@ def test_this_machine_reaches_itself() -> None:
 
 def test_an_address_that_the_machine_has_not_is_told_with_its_setting() -> None:
     assert "set LAUNCHDAY_BIND_HOST" in str(why_no_address("192.0.2.1"))  # TEST-NET-1, RFC 5737
-    assert "set LAUNCHDAY_GAME_HOST" in str(why_no_game_address("192.0.2.1"))
+    reason = str(why_no_game_address("192.0.2.1"))
+    assert "set LAUNCHDAY_GAME_BIND to one it has" in reason
+    assert "LAUNCHDAY_GAME_PUBLIC_HOST to what players are to be given" in reason
 
 
-def test_game_servers_have_no_address_of_ipv6() -> None:
-    assert "::1 is no IPv4 address" in str(why_no_game_address("::1"))
+def test_game_servers_may_have_an_address_of_ipv6() -> None:
+    assert "2001:db8::1 is no address of this machine" in str(why_no_game_address("2001:db8::1"))
+    if Path("/proc/net/if_inet6").exists():
+        assert why_no_game_address("::1") is None
+
+
+def test_all_addresses_of_a_machine_are_none_that_a_player_could_be_given() -> None:
+    reason = why_no_game_addresses(Settings(game_bind="0.0.0.0"))
+    assert "0.0.0.0 is no address that a player could reach: set LAUNCHDAY_GAME_PUBLIC_HOST" in str(reason)
+    assert why_no_game_addresses(Settings(game_bind="0.0.0.0", game_public_host="203.0.113.10")) is None
 
 
 def test_an_address_of_ipv6_stands_in_brackets_in_urls() -> None:

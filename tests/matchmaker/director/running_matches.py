@@ -162,7 +162,7 @@ class RunningMatch:
             clock=SystemTickClock(),
             timeouts=patience,
             matchmaker=matchmaker,
-            address=("127.0.0.1", transport.port),
+            address=("127.0.0.1", "", transport.port),
         )
 
     def tokens(self, entities: Sequence[int]) -> list[bytes]:

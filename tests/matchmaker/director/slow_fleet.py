@@ -20,6 +20,7 @@ from dedicated_server.fleet.client import (
     MatchLostError,
     MatchStatus,
 )
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday.clock import ManualClock
 from matchmaker.director.giving_up import GivingUp
 from matchmaker.director.placement import Placement, PlacementOutcome
@@ -107,7 +108,7 @@ class SlowFleet:
         elif server.gone:
             raise MatchLostError(server.gone)
         port = 1 + list(self.servers).index(idempotency_key)
-        return Allocation(f"gs-{port}", "127.0.0.1", port)
+        return Allocation(f"gs-{port}", ServerAddresses(("127.0.0.1",)), port)
 
     async def match(self, match_id: str) -> MatchStatus | None:
         await self._answers()

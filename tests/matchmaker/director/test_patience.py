@@ -11,6 +11,7 @@ import pytest
 from dedicated_server.fleet.client import Allocation, FleetRefusedError, MatchLostError, NoServerReadyError
 from dedicated_server.protocol.reasons import EXPIRED
 from dedicated_server.protocol.refusal import Refusal
+from dedicated_server.protocol.server_addresses import ServerAddresses
 from launchday.clock import ManualClock
 from matchmaker.director.giving_up import GivingUp
 from matchmaker.director.patience import Patience
@@ -96,7 +97,7 @@ class WrittenQueue:
         self.written.append("failed")
 
 
-SERVER = Allocation("gs-1", "127.0.0.1", 7000)
+SERVER = Allocation("gs-1", ServerAddresses(("127.0.0.1",)), 7000)
 
 
 class World:

@@ -200,7 +200,7 @@ async def _region(
             "region": name,
             "regions": name,
             "bind_host": namespace.host,
-            "game_host": namespace.host,
+            "game_bind": namespace.host,
             "console_port": 0,
             **ports,
             **{
