@@ -11,7 +11,7 @@ low for a while.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -101,14 +101,21 @@ SMOOTHING: Final = 0.1
 
 @dataclass
 class Overload:
-    """Decides how often a client gets a snapshot: in every tick, in every second, in every fourth."""
+    """Decides how often a client gets a snapshot: in every tick, in every second, in every fourth.
+
+    ``fastest_every``: what it begins with and returns to, a power of two; 1 is a snapshot in every tick.
+    """
 
     period_s: float
-    snapshot_every: int = 1
+    fastest_every: int = 1
+    snapshot_every: int = field(init=False)
     lowered: int = 0  # how often the rate was lowered
     load: float = 0.0  # smoothed share of the period that ticks take
     _busy_ticks: int = 0
     _calm_ticks: int = 0
+
+    def __post_init__(self) -> None:
+        self.snapshot_every = self.fastest_every
 
     def note(self, tick_s: float, missed_ticks: int) -> None:
         """Account for a tick that took ``tick_s`` seconds, after ``missed_ticks`` that were skipped."""
@@ -120,6 +127,6 @@ class Overload:
             self.snapshot_every *= 2
             self.lowered += 1
             self._busy_ticks = 0
-        elif self._calm_ticks >= CALM_TICKS and self.snapshot_every > 1:
+        elif self._calm_ticks >= CALM_TICKS and self.snapshot_every > self.fastest_every:
             self.snapshot_every //= 2
             self._calm_ticks = 0

@@ -48,6 +48,14 @@ class TransportName(StrEnum):
     ASYNCIO = "asyncio"
 
 
+class SnapshotHz(StrEnum):
+    """Snapshots a second."""
+
+    EVERY_TICK = "60"
+    EVERY_SECOND_TICK = "30"
+    EVERY_FOURTH_TICK = "15"
+
+
 @app.callback()
 def log_to_stderr(context: typer.Context) -> None:
     """Keep what parts of ours log out of the figures on standard output."""
@@ -75,6 +83,12 @@ def tick(
     seconds: Seconds = 10.0,
     transport: Annotated[TransportName, typer.Option(help="Of the server.")] = TransportName.MMSG,
     seed: Seed = 1,
+    snapshot_hz: Annotated[
+        SnapshotHz, typer.Option(help="Snapshots a second of each client; fewer under overload.")
+    ] = SnapshotHz.EVERY_TICK,
+    floor: Annotated[
+        bool, typer.Option(help="Whether the system calls alone take turns with the ticks.")
+    ] = True,
     events: Annotated[
         int,
         typer.Option(
@@ -86,6 +100,7 @@ def tick(
     as_json: AsJson = False,
 ) -> None:
     """Time of a tick in one match at 60 Hz, beside that of the system calls alone for the same datagrams."""
+    from dedicated_server.protocol.fields import TICK_HZ
     from loadtest.bench.harness.run_config import LAYOUTS
     from loadtest.bench.tick import tick as bench
 
@@ -93,7 +108,16 @@ def tick(
         _print(lambda: bench.run_with_events(players, LAYOUTS[layout], seconds, events, seed=seed), as_json)
         return
     _print(
-        lambda: bench.run(players, LAYOUTS[layout], seconds, seed=seed, transport=transport.value), as_json
+        lambda: bench.run(
+            players,
+            LAYOUTS[layout],
+            seconds,
+            seed=seed,
+            transport=transport.value,
+            snapshot_every=TICK_HZ // int(snapshot_hz.value),
+            floor=floor,
+        ),
+        as_json,
     )
 
 

@@ -185,11 +185,14 @@ def _run_steps(
     late_ns: list[int] = []
     # Bytes so far of every client, each second since the window opened
     totals: list[npt.NDArray[np.int64]] = []
-    opened_s = next_s = busy_before_s = 0.0
+    begun_s = opened_s = next_s = busy_before_s = joined_s = 0.0
     snapshots_before = 0
     steps = StepLoop(shared, poller, STEP_HZ, STEPS_PER_FRAME, partial(read, clients))
     try:
         for number, now_s, late, window in steps:
+            begun_s = begun_s or now_s
+            if not joined_s and np.all(table["state"] == CLIENT_CONNECTED):
+                joined_s = now_s - begun_s
             if window == Window.OPEN:
                 late_ns.append(late)
                 if not totals:
@@ -219,6 +222,8 @@ def _run_steps(
         load=round(busy_s / lasted_s, 3),
         connected=int(np.count_nonzero(table["state"] == CLIENT_CONNECTED)),
         snapshots=int(table["snapshots"].sum()) - snapshots_before,
+        joined_s=round(joined_s, 2),
+        skipped_share=statistics.ratio(steps.missed, steps.missed + len(late_ns)),
         dropped={name: count for name, count in sessions.drops_by_reason().items() if count},
         hostile_sent=0 if hostile is None else hostile.sent,
     )

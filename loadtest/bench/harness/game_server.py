@@ -17,6 +17,7 @@ from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.match import MatchConfig, RosterPlayer
 from dedicated_server.tick.engine import Engine
+from dedicated_server.tick.load import Overload
 from dedicated_server.tick.pacing import SystemTickClock, run_paced
 from dedicated_server.transport import Transport, open_transport
 from loadtest.bench.harness import event_burst, run_config
@@ -60,6 +61,7 @@ async def _serve(config: RunConfig, shared: SharedState, send: Send) -> ServerFi
         engine = Engine(
             match_of(config, mode.card), FLEET_KEY, transport, secret=bytes(SECRET_BYTES), mode=mode
         )
+        engine.overload = Overload(1.0 / engine.config.tick_hz, fastest_every=config.snapshot_every)
         clock = SystemTickClock()
         burst = None
         if config.events_per_s:

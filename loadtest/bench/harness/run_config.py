@@ -129,6 +129,7 @@ class RunConfig:
     bootstrap: str = ""
     link: LinkConfig | None = None  # between clients and server; None: the loopback alone
     hostile_per_s: int = 0  # hostile datagrams that arrive in disturbed blocks
+    snapshot_every: int = 1  # ticks to a snapshot of each client; more where the server is overloaded
 
     @property
     def player_ids(self) -> list[int]:
@@ -197,6 +198,8 @@ class ClientFigures:
     load: float  # share of its core that their process used
     connected: int
     snapshots: int
+    joined_s: float  # from the first request until all clients were connected
+    skipped_share: float  # of the steps that were due while the window was open, those that were skipped
     dropped: dict[str, int] = field(default_factory=dict)
     hostile_sent: int = 0  # hostile datagrams sent
 

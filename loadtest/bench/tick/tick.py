@@ -24,13 +24,26 @@ from loadtest.bench.harness.run_config import (
 from loadtest.bench.harness.statistics import percentiles, ratio
 
 RESAMPLES: Final = 200
+TICK_US: Final = round(1e6 / TICK_HZ)  # a tick that takes longer is missed by the next
+MAX_SKIPPED_SHARE: Final = 0.05  # clients that skip more of their steps are slower than the server
 
 
 def run(
-    players: int, layout: Layout, seconds: float, *, seed: int = 1, transport: TransportKind = DEFAULT_KIND
+    players: int,
+    layout: Layout,
+    seconds: float,
+    *,
+    seed: int = 1,
+    transport: TransportKind = DEFAULT_KIND,
+    snapshot_every: int = 1,
+    floor: bool = True,
 ) -> dict[str, Any]:
-    """Measure one match for ``seconds`` and return what is printed. Raises BenchError."""
-    config = RunConfig(players, layout, seconds, seed, transport)
+    """Measure one match for ``seconds`` and return what is printed. Raises BenchError.
+
+    ``snapshot_every``: ticks to a snapshot of each client. ``floor``: whether the floor takes its turns; with
+    a thousand players its datagrams are the clients' bottleneck.
+    """
+    config = RunConfig(players, layout, seconds, seed, transport, floor=floor, snapshot_every=snapshot_every)
     with Rig(players) as rig:
         rig.warm_up()
         served, clients = rig.play(config)
@@ -120,7 +133,9 @@ def describe(config: RunConfig, served: ServerFigures, clients: ClientFigures) -
     within the interest radius, measured 60 times a second. ``kbit_per_client``: on the link, IP and UDP
     headers counted; ``peak``: in any one second. ``snapshot_hz``: snapshots that a client gets a second, less
     than ``hz`` where the server was overloaded and lowered their rate. ``floor_datagrams``: of the floor in
-    and out, as a share of the engine's: 1.0 where the floor carried the same.
+    and out, as a share of the engine's: 1.0 where the floor carried the same. ``in_time``: as of the
+    function. ``joined_s``: from the first request until all clients were connected; ``skipped_share``: of the
+    steps that the clients had to take.
     """
     tick, floor = percentiles(served.tick_us, 50, 99, 100), percentiles(served.floor_us, 50, 99)
     return {
@@ -149,8 +164,22 @@ def describe(config: RunConfig, served: ServerFigures, clients: ClientFigures) -
             "out": ratio(served.floor_datagrams[1], served.datagrams[1]),
         },
         "dropped": served.dropped | {f"client {name}": count for name, count in clients.dropped.items()},
-        "clients": {"load": clients.load, "missed_steps": clients.missed_steps, "late_us": clients.late_us},
+        "in_time": in_time(tick["p99"], clients.skipped_share),
+        "clients": {
+            "joined_s": clients.joined_s,
+            "load": clients.load,
+            "missed_steps": clients.missed_steps,
+            "skipped_share": clients.skipped_share,
+            "late_us": clients.late_us,
+        },
     }
+
+
+def in_time(p99_us: float, skipped_share: float) -> bool | None:
+    """Return whether 99 of 100 ticks fit their period; None where the clients could not keep up, since who
+    reads late is sent other snapshots than who reads in time.
+    """
+    return None if skipped_share > MAX_SKIPPED_SHARE else p99_us <= TICK_US
 
 
 def snapshot_hz(players: int, served: ServerFigures) -> float:

@@ -39,3 +39,10 @@ def test_the_rate_comes_back_only_after_it_has_been_calm_for_a_while() -> None:
     overload = noted(Overload(PERIOD_S), 0.001, PATIENCE_TICKS, missed=1)
     assert noted(overload, 0.001, CALM_TICKS - 1).snapshot_every == 2
     assert noted(overload, 0.001, 1).snapshot_every == 1
+
+
+def test_a_server_that_begins_with_a_lower_rate_never_exceeds_it() -> None:
+    overload = Overload(PERIOD_S, fastest_every=2)
+    assert noted(overload, 0.001, 2 * CALM_TICKS).snapshot_every == 2
+    assert noted(overload, PERIOD_S, 3 * PATIENCE_TICKS).snapshot_every == 4
+    assert noted(overload, 0.001, 4 * CALM_TICKS).snapshot_every == 2

@@ -29,6 +29,7 @@ from loadtest.bench.harness.worker import CONTEXT, Worker
 from loadtest.bench.options import Options
 from loadtest.bench.tick import transport
 from loadtest.bench.tick.scale import PLAYER_BITS, write_all_to_all
+from loadtest.bench.tick.tick import in_time
 from loadtest.errors import BenchError
 from tests.optional import needs
 
@@ -83,6 +84,24 @@ def test_tick_shows_a_tick_beside_a_floor_that_carried_the_same_datagrams() -> N
     assert found["bits_per_changed_entity"] > 0.0
     assert found["floor_datagrams"]["in"] == pytest.approx(1.0, abs=0.2)
     assert found["floor_datagrams"]["out"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_tick_sends_snapshots_at_the_rate_asked_for_and_does_without_a_floor() -> None:
+    found = printed(
+        "tick", "--players", "6", "--layout", "cluster", "--seconds", "1", "--snapshot-hz", "30", "--no-floor"
+    )
+
+    assert 0.0 < found["snapshot_hz"] <= 30.5
+    assert found["floor_us"]["p50"] == 0.0
+    assert found["clients"]["joined_s"] > 0.0
+    assert 0.0 <= found["clients"]["skipped_share"] <= 1.0
+    assert found["in_time"] in (True, False, None)
+
+
+def test_a_tick_is_in_time_up_to_its_period_and_not_judged_by_clients_who_could_not_keep_up() -> None:
+    assert in_time(16_000.0, 0.05) is True
+    assert in_time(17_000.0, 0.0) is False
+    assert in_time(16_000.0, 0.06) is None
 
 
 def test_tick_runs_over_the_portable_transport_too() -> None:
