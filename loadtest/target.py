@@ -31,7 +31,8 @@ and at the end of the run. ``log_in``, ``queue``, ``connect`` and ``leave`` have
 
 A target may be an async context manager; it is entered before the first player arrives and left after the
 last one has ended. What else it may have, each for itself: :class:`CountsTickets`, :class:`Shop`,
-:class:`GathersParties`, :class:`KeepsTickets`, :class:`RenewsMatches`, :class:`SavesProgress`.
+:class:`GathersParties`, :class:`KeepsTickets`, :class:`RenewsMatches`, :class:`Roams`,
+:class:`SavesProgress`.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ class Target(Protocol):
         """Play; returns when the match is over (None or OVER), or when the player has died in it (DIED).
 
         It is cancelled where the player leaves early or loses the connection, and may then be called again
-        with a new one.
+        with a new one; where the player has got another address, with the same.
 
         Raises:
             SessionBrokenError: the game server is not heard any more: the player queues again.
@@ -295,6 +296,22 @@ class RenewsMatches(Protocol):
 
     async def renew(self, session: Session, ticket: Ticket) -> Match | None:
         """The match of a ticket, as it is now; None where that match is over."""
+        ...
+
+
+@runtime_checkable
+class Roams(Protocol):
+    """A target whose players can get another address in a match. On any other they keep the one they have."""
+
+    async def roam(self, session: Session, connection: Connection) -> float | None:
+        """Go on from another address without a word, as from Wi-Fi to a mobile network.
+
+        Returns:
+            Seconds until the game server was heard there; None where the match ended first.
+
+        Raises:
+            SessionBrokenError: it never was.
+        """
         ...
 
 

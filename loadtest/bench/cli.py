@@ -169,6 +169,27 @@ def lossy(players: Players = 100, seconds: Seconds = 20.0, seed: Seed = 1, as_js
 
 
 @app.command()
+def roaming(
+    players: Annotated[int, typer.Option(min=1, max=200, help="Clients.")] = 20,
+    seconds: Seconds = 30.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """How soon players are back whose address changes in a match, or who start their client again."""
+    from loadtest.bench.tick import roaming as bench
+
+    _print(lambda: bench.run(players, seconds, seed=seed), as_json)
+
+
+@app.command()
+def handshakes(as_json: AsJson = False) -> None:
+    """What 256 answered challenges in one tick cost it, with 100 and with 1,600 players."""
+    from loadtest.bench.tick import handshakes as bench
+
+    _print(bench.run, as_json)
+
+
+@app.command()
 def idle(
     players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 10,
     seconds: Seconds = 24.0,
@@ -670,7 +691,18 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.players import players
     from loadtest.bench.resilience.harness import PARTS, run_part
     from loadtest.bench.rewards import rewards
-    from loadtest.bench.tick import cipher, hostile, idle, lossy, scale, tick, transport, wire
+    from loadtest.bench.tick import (
+        cipher,
+        handshakes,
+        hostile,
+        idle,
+        lossy,
+        roaming,
+        scale,
+        tick,
+        transport,
+        wire,
+    )
     from loadtest.bench.upgrade import upgrade
 
     yield lambda: tick.run(100, MAP, 10.0)
@@ -683,6 +715,8 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield lossy.run
     yield hostile.run
     yield idle.run
+    yield roaming.run
+    yield handshakes.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield tokens.run
     yield rotation.run

@@ -50,12 +50,18 @@ class SessionStatistics:
 
 
 class SessionStatus:
-    """The status of one session, for the coroutine that waits for its changes."""
+    """The status of one session, for the coroutine that waits for its changes.
 
-    __slots__ = ("_changed", "value")
+    Attributes:
+        value: the client's state, and whether the player has died and the match is over.
+        back_s: seconds that it took until the server was heard at the bot's latest address; None: not yet.
+    """
+
+    __slots__ = ("_changed", "back_s", "value")
 
     def __init__(self) -> None:
         self.value = 0
+        self.back_s: float | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -86,6 +92,11 @@ class SessionStatus:
     def update(self, value: int) -> None:
         """Set a new status; called on the event loop."""
         self.value = value
+        self._changed.set()
+
+    def come_back(self, after_s: float) -> None:
+        """Say that the server was heard at another address; called on the event loop."""
+        self.back_s = after_s
         self._changed.set()
 
     async def wait_for_change(self) -> None:

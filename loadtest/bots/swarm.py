@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from dedicated_server.cards import ModeCard
 from dedicated_server.protocol.client.knowledge import forget_knowledge, new_mode_view
 from dedicated_server.protocol.client.sessions import ClientSessions
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE
+from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, SENT_RING
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.movement import movement_of
@@ -39,6 +40,19 @@ from loadtest.scenario.population import Population
 
 BURST_DATAGRAMS = 32  # in flight on one link beyond the steady flow
 RATE_MARGIN = 2.0  # the queue of a link holds twice what flows at 60 a second
+
+
+@dataclass(slots=True)
+class Roaming:
+    """A bot that goes on from another port and has not heard the server there.
+
+    Attributes:
+        input_tick: of the first input that leaves by it.
+        began_s: when that was, by the machine's monotonic clock; 0: it has not been.
+    """
+
+    input_tick: int
+    began_s: float = 0.0
 
 
 class Swarm:
@@ -107,7 +121,7 @@ class Swarm:
             clock=np.zeros(2, np.int64),
         )
         self._sockets: dict[int, socket.socket] = {}
-        self._used_ports: dict[int, tuple[bytes, int]] = {}
+        self._roaming: dict[int, Roaming] = {}
         self._closing: list[tuple[float, int]] = []
         self._status: dict[int, SessionStatus] = {}
         self._region: dict[int, str] = {}
@@ -165,14 +179,11 @@ class Swarm:
                     raise ConnectTokenError(
                         f"the match has more than the {self._players} players of the scenario"
                     )
-                host, port = self._clients.address_of(session)
-                opened = udp.open_socket(host, port, self._port_of(bot, connect_token))
-                udp.enable_timestamps(opened)
+                opened = self._open_socket(session)
             except (ConnectTokenError, OSError):
                 self._clients.free(session)
                 raise
             self._sockets[bot] = opened
-            self._used_ports[bot] = (connect_token, opened.getsockname()[1])
             state = self._state
             profile = link.profile
             for queue_, kbit_s in (
@@ -195,6 +206,33 @@ class Swarm:
             raise SwarmError(f"the match is played in {mode!r}, and the bots know {', '.join(self._modes)}")
         await self._thread.run(on_thread)
         return status
+
+    def _open_socket(self, session: int) -> socket.socket:
+        opened = udp.open_socket(*self._clients.address_of(session))
+        udp.enable_timestamps(opened)
+        return opened
+
+    async def roam(self, bot: int) -> None:
+        """Let a bot go on from another port, as a player whose network has changed: its client does nothing.
+
+        The session's status says when the server was heard there. A bot that has left stays away.
+
+        Raises:
+            OSError: no socket can be opened.
+            SwarmError: the thread has ended.
+        """
+
+        def on_thread() -> None:
+            session = int(self._state.session[bot])
+            if session == step.NO_SESSION:
+                return
+            opened = self._open_socket(session)
+            self._sockets.pop(bot).close()
+            self._sockets[bot] = opened
+            self._state.sockets[bot] = opened.fileno()
+            self._roaming[bot] = Roaming(int(self._clients.sessions["input_tick"][session]) + 1)
+
+        await self._thread.run(on_thread)
 
     def _begin(self, session: int, mode: str) -> None:
         """Make a client's session one that knows nothing yet of a match in a mode."""
@@ -244,11 +282,6 @@ class Swarm:
                     self._set_cut(bot)
 
         await self._thread.run(on_thread)
-
-    def _port_of(self, bot: int, connect_token: bytes) -> int:
-        """The port that a bot used with this token before, or 0. A token is valid for one address only."""
-        token, port = self._used_ports.get(bot, (b"", 0))
-        return port if token == connect_token else 0
 
     def _set_cut(self, bot: int) -> None:
         off = self._region.get(bot) in self._cut
@@ -302,10 +335,23 @@ class Swarm:
         if number % step.STEPS_PER_FRAME == 0:
             self._ask_goals()
         changed = step.step(self._state, number, now_s, time.time() - now_s)
+        for bot in list(self._roaming):
+            self._look_for(bot)
         for bot in self._state.changed[:changed]:
             status = self._status.get(int(bot))
             if status is not None:
                 self._pass_on(status, int(self._state.status[bot]))
+
+    def _look_for(self, bot: int) -> None:
+        """See whether the server has heard a bot at its new port, and the bot has heard that."""
+        roaming, record = self._roaming[bot], self._clients.sessions[self._state.session[bot]]
+        if not roaming.began_s and record["input_tick"] >= roaming.input_tick:
+            roaming.began_s = float(record["sent_at_s"][roaming.input_tick % SENT_RING])
+        if record["input_echo"] < roaming.input_tick:
+            return
+        del self._roaming[bot]
+        if (status := self._status.get(bot)) is not None:
+            self._call(status.come_back, float(record["snapshot_at_s"]) - roaming.began_s)
 
     def _end_sessions(self) -> None:
         """End every bot's session: the thread has failed."""
@@ -321,6 +367,7 @@ class Swarm:
     def _close(self, bot: int) -> None:
         """Close a bot's socket; nothing where it has none."""
         self._closing = [item for item in self._closing if item[1] != bot]
+        self._roaming.pop(bot, None)
         if bot in self._sockets:
             self._state.sockets[bot] = udp.UNUSED
             if (session := int(self._state.session[bot])) != step.NO_SESSION:
@@ -329,6 +376,9 @@ class Swarm:
             self._sockets.pop(bot).close()
 
     def _pass_on(self, status: SessionStatus, value: int) -> None:
+        self._call(status.update, value)
+
+    def _call(self, change: Callable[..., None], value: float) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(status.update, value)
+            self._loop.call_soon_threadsafe(change, value)

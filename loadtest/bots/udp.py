@@ -7,7 +7,6 @@ received it. So neither the wait for the turn nor a late generator changes when 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import NamedTuple
 
@@ -75,12 +74,11 @@ def new_inbox() -> Inbox:
     return inbox
 
 
-def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
-    """Open a non-blocking UDP socket that is connected to one server.
+def open_socket(host: str, port: int) -> socket.socket:
+    """Open a non-blocking UDP socket that is connected to one server, from any port.
 
     Args:
         host, port: of the server, in digits.
-        local_port: to send from; another where it is taken, any where it is 0.
 
     Raises:
         OSError: no socket can be opened.
@@ -91,9 +89,6 @@ def open_socket(host: str, port: int, local_port: int = 0) -> socket.socket:
     opened = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        if local_port:
-            with contextlib.suppress(OSError):
-                opened.bind(("", local_port))
         opened.connect(address)
     except OSError:
         opened.close()

@@ -27,6 +27,15 @@ class FastLane(Protocol):
         """
         ...
 
+    async def roam(self, bot: int) -> None:
+        """Go on from another port; the session's status says when the server was heard there.
+
+        Raises:
+            OSError: no socket can be opened.
+            SwarmError: the bots' thread has ended.
+        """
+        ...
+
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
         """Say good-bye, or vanish without one. Raises SwarmError."""
         ...
@@ -89,6 +98,21 @@ class GameSession:
                 return PlayEnd.DIED
             await self._status.wait_for_change()
         return PlayEnd.OVER
+
+    async def roam(self) -> float | None:
+        """Go on from another port, without a word.
+
+        Returns the seconds until the server was heard there, from the first datagram that left it; None where
+        the match ended first. Raises SessionBrokenError where it never was, OSError, SwarmError.
+        """
+        status = self._status
+        status.back_s = None
+        await self._swarm.roam(self._bot)
+        while status.back_s is None and not status.match_over:
+            if status.broken:
+                raise SessionBrokenError("the session broke after the player's address had changed")
+            await status.wait_for_change()
+        return status.back_s
 
     async def leave(self, *, silently: bool = False) -> None:
         """Say good-bye, or vanish without one, and record what the client measured.

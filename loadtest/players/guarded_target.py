@@ -33,6 +33,7 @@ from loadtest.target import (
     Player,
     QueueRequest,
     RenewsMatches,
+    Roams,
     SavesProgress,
     Session,
     Shop,
@@ -69,6 +70,8 @@ class GuardedTarget:
             self.requeued = self._requeued
         if isinstance(target, RenewsMatches):
             self.renew = self._renew
+        if isinstance(target, Roams):
+            self.roam = self._roam
         if isinstance(target, SavesProgress):
             self.saved = self._saved
         if isinstance(target, CountsTickets):
@@ -156,6 +159,16 @@ class GuardedTarget:
         renewer: RenewsMatches = self._target
         match = await self._answer("renew", lambda: renewer.renew(session, ticket))
         return None if match is None else _checked("renew", match)
+
+    async def _roam(self, session: Session, connection: Connection) -> float | None:
+        assert isinstance(self._target, Roams)
+        roaming: Roams = self._target
+        try:
+            return await self._guard("roam", lambda: roaming.roam(session, connection))
+        except BackendUnavailableError as error:
+            raise SessionBrokenError(str(error)) from error
+        except (BackendRefusedError, NoMatchError) as error:
+            raise PlayerLostError(str(error)) from error
 
     async def _saved(self, session: Session, match: Match, longest_s: float) -> None:
         assert isinstance(self._target, SavesProgress)

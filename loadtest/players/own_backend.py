@@ -131,6 +131,10 @@ class OwnBackend:
         """Play until the match is over or the player dies. Raises SessionBrokenError."""
         return await connection.play()
 
+    async def roam(self, session: OwnSession, connection: GameSession) -> float | None:
+        """Go on from another port; the seconds until the game server was heard there."""
+        return await connection.roam()
+
     async def leave(
         self,
         session: OwnSession,

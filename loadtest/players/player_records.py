@@ -103,6 +103,7 @@ class PlayerRecords:
         requeues_with_age: int64[n], those of them in which the player kept the time in the queue.
         quits: int64[n], matches left without a good-bye, on purpose.
         disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
+        roams: int64[n], times that a player's address changed in a match.
         tokens_expired: int64[n], times that a game server told the client that its token has expired.
         crashes: int64[n], clients killed in a match, on purpose.
         kills_seen, deaths_seen: int64[n], kills by the player and deaths of the player, over all their lives,
@@ -110,6 +111,10 @@ class PlayerRecords:
         matches_missed: int64[n], times that a client was away from a match, or left it, before it was over:
             its counts are not all that there were.
         back_s: seconds from each such crash until the player was in the match again, of those who came back.
+        roam_back_s: seconds from the first datagram of each such address until the game server was heard
+            there.
+        return_s: seconds from each attempt to come back into a match after a dropped connection until that
+            was done.
         waits: those that ended in a match.
         vain_waits: those that did not: given up, expired, lost, or cut off by the end of the run. Their
             seconds are the time waited at least.
@@ -138,12 +143,15 @@ class PlayerRecords:
         self.quits = np.zeros(count, np.int64)
         self.disconnects = np.zeros(count, np.int64)
         self.reconnects = np.zeros(count, np.int64)
+        self.roams = np.zeros(count, np.int64)
         self.tokens_expired = np.zeros(count, np.int64)
         self.crashes = np.zeros(count, np.int64)
         self.kills_seen = np.zeros(count, np.int64)
         self.deaths_seen = np.zeros(count, np.int64)
         self.matches_missed = np.zeros(count, np.int64)
         self.back_s: list[float] = []
+        self.roam_back_s: list[float] = []
+        self.return_s: list[float] = []
         self.waits: list[Wait] = []
         self.vain_waits: list[Wait] = []
 

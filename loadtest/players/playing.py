@@ -18,7 +18,7 @@ from loadtest.errors import (
 from loadtest.players.client import GameClient
 from loadtest.players.drops import ConnectionsDroppedError
 from loadtest.players.player_records import PlayerState
-from loadtest.target import Connection, Match, PlayEnd, Ticket
+from loadtest.target import Connection, Match, PlayEnd, Roams, Ticket
 
 LEAVE_TIMEOUT_S = 3.0  # for saying good-bye when the run is stopped
 
@@ -73,6 +73,16 @@ class Seat:
             return PlayEnd.OVER  # a target that says it twice has nothing more to play
         self._death_told |= end is PlayEnd.DIED
         return end
+
+    async def roam(self) -> float | None:
+        """Get another address, on a target that has them; seconds until the game server was heard there.
+
+        None where the match ended first. Raises SessionBrokenError, PlayerLostError, SwarmError.
+        """
+        target = self._client.context.target
+        assert isinstance(target, Roams)
+        self._client.context.records.roams[self._client.bot] += 1
+        return await target.roam(await self._client.session(), self._connection)
 
     async def leave(self, *, silently: bool = False) -> None:
         """Leave the match, with or without a word. Does nothing where the player is not connected.
@@ -140,9 +150,11 @@ async def _play_until_over(client: GameClient, seat: Seat, match: Match, crashes
     quits_s = context.clock() + context.exponential_s(kind.quits_after_s)
     drops_s = context.clock() + context.exponential_s(kind.drops_every_s)
     crashes_s = context.clock() + context.exponential_s(kind.crashes_after_s if crashes else 0.0)
+    roams = isinstance(context.target, Roams)
+    roams_s = context.clock() + context.exponential_s(kind.roams_every_s if roams else 0.0)
     while True:
         playing = records.state[bot] == PlayerState.PLAYING
-        next_s = min(quits_s, drops_s, crashes_s) if playing else crashes_s
+        next_s = min(quits_s, drops_s, crashes_s, roams_s) if playing else crashes_s
         try:
             end = await seat.play_until(next_s)
         except ConnectionsDroppedError:
@@ -161,6 +173,10 @@ async def _play_until_over(client: GameClient, seat: Seat, match: Match, crashes
         elif next_s == crashes_s:
             await seat.leave(silently=True)
             raise ClientCrashedError("the client was killed in the match")
+        elif next_s == roams_s:
+            if (back_s := await seat.roam()) is not None:
+                records.roam_back_s.append(back_s)
+            roams_s = context.clock() + context.exponential_s(kind.roams_every_s)
         elif quits_s <= drops_s:
             records.quits[bot] += 1
             await seat.leave(silently=True)
@@ -177,6 +193,7 @@ async def _drop_and_reconnect(client: GameClient, seat: Seat, match: Match, away
     context.records.disconnects[bot] += 1
     await seat.leave(silently=True)
     await asyncio.sleep(away_s)
+    began_s = context.clock()
     try:
         await seat.connect()
     except SessionBrokenError as error:
@@ -184,4 +201,5 @@ async def _drop_and_reconnect(client: GameClient, seat: Seat, match: Match, away
             return False
         raise SessionBrokenError("the player could not come back into the match") from error
     context.records.reconnects[bot] += 1
+    context.records.return_s.append(context.clock() - began_s)
     return True

@@ -91,6 +91,10 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "quits": int(records.quits.sum()),
         "disconnects": int(records.disconnects.sum()),
         "reconnects": int(records.reconnects.sum()),
+        "return_s": percentiles(records.return_s, 50, 95, 100, digits=4) | {"count": len(records.return_s)},
+        "roams": int(records.roams.sum()),
+        "roam_back_s": percentiles(records.roam_back_s, 50, 95, 100, digits=4)
+        | {"count": len(records.roam_back_s)},
         "tokens_expired": int(records.tokens_expired.sum()),
         "crashes": int(records.crashes.sum()),
         "back_s": percentiles(records.back_s, 50, 95, 100, digits=4) | {"count": len(records.back_s)},

@@ -74,6 +74,8 @@ def _of_players(outcome: RunOutcome) -> Iterator[tuple[str, str]]:
         yield "expired", f"{int(records.tokens_expired.sum()):,} connect tokens, by the servers' clocks"
     if records.crashes.any():
         yield "came back", _came_back(records)
+    if records.roams.any():
+        yield "roamed", _roamed(records)
 
 
 def _of_requests(outcome: RunOutcome) -> Iterator[tuple[str, str]]:
@@ -159,6 +161,14 @@ def _came_back(records: PlayerRecords) -> str:
     back = percentiles(records.back_s, 50, 95)
     return (
         f"{len(records.back_s):,} of {int(records.crashes.sum()):,} crashed clients, "
+        f"p50 {_s(back['p50'])}  p95 {_s(back['p95'])}"
+    )
+
+
+def _roamed(records: PlayerRecords) -> str:
+    back = percentiles(records.roam_back_s, 50, 95)
+    return (
+        f"{len(records.roam_back_s):,} of {int(records.roams.sum()):,} times heard at another address, "
         f"p50 {_s(back['p50'])}  p95 {_s(back['p95'])}"
     )
 

@@ -81,6 +81,14 @@ class BehaviourProfile(BaseModel):
         description="Seconds that a lost connection stays lost.",
         json_schema_extra=acts(simulate=ALL_STAY),
     )
+    roams_every_s: float = Field(
+        0.0,
+        ge=0,
+        le=3_600,
+        description="Mean seconds of play between two changes of the player's address, as from Wi-Fi to a "
+        "mobile network: the client goes on from another port, without a word; 0: it stays the same.",
+        json_schema_extra=acts(simulate=ALL_STAY),
+    )
     shops: int = Field(
         0,
         ge=0,

@@ -97,6 +97,7 @@ PUBLIC = {
         "Player",
         "QueueRequest",
         "RenewsMatches",
+        "Roams",
         "SavesProgress",
         "Session",
         "Shop",

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from loadtest.bench.harness import clients, game_server, lossy_clients
+from loadtest.bench.harness import clients, game_server, lossy_clients, roaming_clients
 from loadtest.bench.harness.run_config import (
     ClientFigures,
     LossyClientFigures,
+    RoamingClientFigures,
     RunConfig,
     ServerFigures,
     ServerReady,
@@ -58,6 +59,10 @@ class Rig:
         """Load or compile what a match over lossy links needs, in both workers."""
         self._warm_up(lossy_clients.prepare)
 
+    def warm_up_roaming(self) -> None:
+        """Load or compile what a match needs whose players roam, in both workers."""
+        self._warm_up(roaming_clients.prepare)
+
     def play(
         self, config: RunConfig, on_ready: Callable[[ServerReady], None] = lambda ready: None
     ) -> tuple[ServerFigures, ClientFigures]:
@@ -69,6 +74,10 @@ class Rig:
     def play_lossy(self, config: RunConfig) -> tuple[ServerFigures, LossyClientFigures]:
         """Play one match over lossy links and return what both sides measured."""
         return self._play(config, lossy_clients.play, LossyClientFigures)
+
+    def play_roaming(self, config: RunConfig) -> tuple[ServerFigures, RoamingClientFigures]:
+        """Play one match whose players roam and return what both sides measured."""
+        return self._play(config, roaming_clients.play, RoamingClientFigures)
 
     def _warm_up(self, prepare: Callable[..., bool]) -> None:
         self.server.run(game_server.prepare)

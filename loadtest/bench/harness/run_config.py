@@ -130,6 +130,7 @@ class RunConfig:
     link: LinkConfig | None = None  # between clients and server; None: the loopback alone
     hostile_per_s: int = 0  # hostile datagrams that arrive in disturbed blocks
     snapshot_every: int = 1  # ticks to a snapshot of each client; more where the server is overloaded
+    fault: str = ""  # planted, so that a benchmark can show that it notices
 
     @property
     def player_ids(self) -> list[int]:
@@ -220,3 +221,14 @@ class LossyClientFigures:
     received_hits: list[list[Hit]]  # each client's hits
     connected: int
     missed_steps: int
+
+
+@dataclass(slots=True)
+class RoamingClientFigures:
+    """What clients measured whose players roam; by kind of change."""
+
+    back_s: dict[str, list[float]]  # from a new port's first datagram to the first snapshot there
+    lost: dict[str, int]  # changes after which none came within the time-out
+    connected: int
+    missed_steps: int
+    dropped: dict[str, int] = field(default_factory=dict)

@@ -75,9 +75,19 @@ class Host:
         self._set("net/ipv4/ip_forward", "1")
         self._set("net/ipv6/conf/all/forwarding", "1")
 
-    def masquerade(self, device: str) -> None:
-        """Be a NAT, as those of homes and of mobile carriers: what leaves by ``device`` has its address."""
-        self.run("iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-o", device, "-j", "MASQUERADE")
+    def masquerade(self, device: str, *, other_ports: bool = False) -> None:
+        """Be a NAT, as those of homes and of mobile carriers: what leaves by ``device`` has its address.
+
+        It keeps the ports of what passes where they are free; with ``other_ports`` it draws others.
+        """
+        drawn = ("--random-fully",) if other_ports else ()
+        rule = ("-A", "POSTROUTING", "-o", device, "-j", "MASQUERADE", *drawn)
+        self.run("iptables", "-w", "-t", "nat", *rule)
+
+    def forget_flows(self, device: str, address: str) -> None:
+        """Forget, as a NAT, who sent what leaves by ``device``: it loses its address for a moment."""
+        for change in ("delete", "add"):
+            self.run("ip", "address", change, address, "dev", device)
 
     def map_one_to_one(self, public: str, private: str) -> None:
         """Be a 1:1 NAT, as those of clouds: whoever has ``private`` is ``public`` to everybody else."""

@@ -82,6 +82,7 @@ class PartRun(msgspec.Struct):
         columns: of the players' records, by name: a number a player of the part.
         words: of the players' records, by name: a text a player of the part.
         back_s: seconds until players who had crashed were back.
+        roam_back_s, return_s: as of the players' records.
         waits, vain_waits: by the players' numbers in the part.
         parties: parties that were matched, and how many of them are in one match.
         requests: by kind; failed_at_s, shortages: as of a log of requests.
@@ -108,6 +109,8 @@ class PartRun(msgspec.Struct):
     shortages: dict[str, int]
     metrics: list[MetricsHistory]
     machine: MachineUse
+    roam_back_s: list[float] = []
+    return_s: list[float] = []
     left_out: list[str] = []
     not_measured: list[str] = []
 

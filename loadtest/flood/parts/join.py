@@ -237,6 +237,8 @@ def _add_records(
             for bot, text in zip(members.tolist(), words, strict=True):
                 texts[bot] = text
     records.back_s += run.back_s
+    records.roam_back_s += run.roam_back_s
+    records.return_s += run.return_s
     for mine, found in ((records.waits, run.waits), (records.vain_waits, run.vain_waits)):
         mine += [_shifted_wait(wait, int(members[wait.bot]), shift_s) for wait in found]
 

@@ -25,6 +25,8 @@ def pack_run(outcome: RunOutcome) -> PartRun:
         columns=columns,
         words=words,
         back_s=list(records.back_s),
+        roam_back_s=list(records.roam_back_s),
+        return_s=list(records.return_s),
         waits=list(records.waits),
         vain_waits=list(records.vain_waits),
         timeline=outcome.timeline,

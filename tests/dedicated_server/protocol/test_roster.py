@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedicated_server.protocol.client.state import UNKNOWN
+from dedicated_server.protocol.datagrams import SESSION_S
 from dedicated_server.protocol.reliable_kinds import RELIABLE_HIT, RELIABLE_KILL, RELIABLE_MATCH_OVER
 from dedicated_server.protocol.server.wire import cut_name
 from tests.dedicated_server.protocol.oracle import Input, OracleClient, write_message
@@ -111,6 +112,7 @@ def test_who_comes_back_is_told_anew_and_knows_nothing_until_then() -> None:
     table.connect()
     settle(table)
     table.wire.set_player(4, 0)
+    table.now_s += SESSION_S
     table.clients.reconnect(1)
     assert (table.clients.state.roster_team[1] == UNKNOWN).all()
     assert table.clients.name_of(1, 0) == ""

@@ -59,16 +59,40 @@ async def test_bots_connect_play_and_leave(swarm: Swarm, server: TinyServer) -> 
     assert all(bot.received_bytes > 1_000 and bot.sent_bytes > 1_000 for bot in played)
 
 
-async def test_a_bot_that_vanished_comes_back_from_the_address_that_its_token_serves(
+async def test_a_bot_that_vanished_comes_back_with_its_token_from_another_port(
     swarm: Swarm, server: TinyServer
 ) -> None:
     token = server.token(2)
+    addresses = set()
     for _ in range(3):
         told = await swarm.join(2, token, NEAR, MODE)
         while not told.connected:
             assert not told.broken
             await told.wait_for_change()
+        addresses.add(server.wire.state.slots["address"][2].tobytes())
         await swarm.leave(2, silently=True)
+    assert len(addresses) == 3
+
+
+async def test_a_bot_that_roams_goes_on_from_another_port_and_says_when_it_was_heard(
+    swarm: Swarm, server: TinyServer
+) -> None:
+    told = await swarm.join(2, server.token(2), NEAR, MODE)
+    while not told.connected:
+        await told.wait_for_change()
+    await until(lambda: server.wire.input_newest[2] >= 30)
+    for moves in range(1, 4):
+        told.back_s = None
+        await swarm.roam(2)
+        while told.back_s is None:
+            assert not told.broken
+            await told.wait_for_change()
+        assert 0.0 < told.back_s < 5.0
+        assert server.wire.counters_by_name()["moves"] == moves
+    assert told.connected
+    assert server.wire.counters_by_name()["reconnects"] == 0
+    await swarm.leave(2)
+    await swarm.roam(2)  # too late: nothing happens
 
 
 async def test_a_bot_learns_of_its_death_and_of_the_end_of_the_match(

@@ -167,6 +167,9 @@ class FakeSwarm:
         self.joins_before_the_end = 1  # the ones before only connect
         self._joins = 0
         self.modes: list[str] = []
+        self.roamed = 0
+        self.heard_again = True  # after a bot has roamed
+        self._statuses: dict[int, SessionStatus] = {}
 
     async def join(self, bot: int, connect_token: bytes, link: PlayerLink, mode: str) -> SessionStatus:
         assert connect_token == b"token"
@@ -174,7 +177,7 @@ class FakeSwarm:
         if self.failure is not None:
             raise self.failure
         self.link = link
-        told = SessionStatus()
+        told = self._statuses[bot] = SessionStatus()
 
         self._joins += 1
         circumstances = self.circumstances
@@ -190,6 +193,13 @@ class FakeSwarm:
 
         self._telling[bot] = asyncio.create_task(tell())
         return told
+
+    async def roam(self, bot: int) -> None:
+        self.roamed += 1
+        if self.heard_again:
+            self._statuses[bot].come_back(0.05)
+        else:
+            self._statuses[bot].update(CLIENT_TIMED_OUT)
 
     async def leave(self, bot: int, *, silently: bool = False) -> SessionStatistics:
         self.left += 1
@@ -510,6 +520,27 @@ async def test_a_player_whose_connection_drops_comes_back_into_the_match() -> No
     assert context.records.disconnects[BOT] == context.records.reconnects[BOT] >= 1
     assert context.records.tickets == 1
     assert swarm.silently[0] is True
+
+
+async def test_a_player_whose_address_changes_plays_on_and_it_is_timed() -> None:
+    swarm = FakeSwarm(*PLAYS_TO_THE_END)
+    context = context_of(FakeBackend(), swarm, **kind_of(roams_every_s=0.002))
+    await run_player(context, BOT)
+    assert context.records.state[BOT] == PlayerState.DONE
+    assert context.records.roams[BOT] == swarm.roamed >= 1
+    assert set(context.records.roam_back_s) == {0.05}
+    assert len(context.records.roam_back_s) == swarm.roamed
+    assert (context.records.tickets, context.records.disconnects[BOT]) == (1, 0)
+    assert context.records.witnesses().tolist() == [BOT]  # who roams was there all the time
+
+
+async def test_a_player_who_is_not_heard_at_another_address_queues_again() -> None:
+    swarm = FakeSwarm(CLIENT_CONNECTED)
+    swarm.later, swarm.heard_again = PLAYS_TO_THE_END, False
+    context = context_of(FakeBackend(), swarm, **kind_of(roams_every_s=0.03))
+    await run_player(context, BOT)
+    assert context.records.roams[BOT] > len(context.records.roam_back_s) == 0
+    assert context.records.requeues[BOT] >= 1
 
 
 async def test_a_player_who_cannot_come_back_queues_again_unless_the_match_is_over() -> None:

@@ -32,7 +32,7 @@ from tests.loadtest.players.fake_target import CountingTarget, FakeTarget, hang
 from tests.waiting import until
 
 BOT = 0
-OF_A_KIND = ("after_death", "crashes_after_s", "shops", "shop_pause_s")
+OF_A_KIND = ("after_death", "crashes_after_s", "roams_every_s", "shops", "shop_pause_s")
 
 
 def scenario_of(**behaviours: Any) -> Scenario:
@@ -344,3 +344,39 @@ async def test_purchases_in_a_targets_shop_are_measured_and_repeated() -> None:
     await run_player(context, BOT)
     assert target.asked[:4] == ["log_in", "buy device-0-0", "buy device-0-0", "buy device-0-1"]
     assert len(context.requests.by_kind["purchase"].latency_ms) == 2
+
+
+async def test_players_of_a_target_that_has_addresses_change_theirs_and_play_on() -> None:
+    class OnTheMove(FakeTarget):
+        async def roam(self, session: str, connection: Match) -> float | None:
+            await self._do("roam")
+            return 0.25 if self.asked.count("roam") == 1 else None
+
+    target = OnTheMove()
+    target.plays = [hang, hang, None]
+    context = context_of(target, roams_every_s=0.01)
+    await run_player(context, BOT)
+    asked = ["log_in", "queue", "wait", "connect", "play", "roam", "play", "roam", "play", "leave"]
+    assert target.asked == asked
+    assert (context.records.roams[BOT], context.records.roam_back_s) == (2, [0.25])
+    assert context.records.state[BOT] == PlayerState.DONE
+
+
+async def test_players_who_are_not_heard_at_another_address_queue_again() -> None:
+    class Deaf(FakeTarget):
+        async def roam(self, session: str, connection: Match) -> float | None:
+            raise BackendUnavailableError("not heard")
+
+    target = Deaf()
+    target.plays = [hang, None]
+    context = context_of(target, roams_every_s=0.01)
+    await run_player(context, BOT)
+    assert (context.records.roams[BOT], context.records.requeues[BOT]) == (1, 1)
+
+
+async def test_players_of_a_target_without_addresses_keep_playing() -> None:
+    target = FakeTarget()
+    context = context_of(target, roams_every_s=0.001)
+    await run_player(context, BOT)
+    assert target.asked.count("play") == 1
+    assert context.records.roams[BOT] == 0

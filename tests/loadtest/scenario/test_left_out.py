@@ -48,6 +48,7 @@ ASKED: dict[str, Any] = {
     "behaviours.own.NAME.after_death": "leave",
     "behaviours.own.NAME.quits_after_s": 5.0,
     "behaviours.own.NAME.crashes_after_s": 5.0,
+    "behaviours.own.NAME.roams_every_s": 5.0,
     "behaviours.own.NAME.drops_every_s": 5.0,
     "behaviours.own.NAME.away_s": 9.0,
     "behaviours.own.NAME.shops": 3,
