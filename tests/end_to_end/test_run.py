@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from loadtest.scenario.reader import SHIPPED
 from tests.end_to_end.conftest import Start, family
 from tests.optional import needs
 
@@ -52,8 +53,11 @@ def test_twenty_bots_play_two_matches_and_the_ledger_balances(start: Start, tmp_
 
 @needs("tour")
 def test_the_tour_is_played_from_the_wheel_and_the_counters_balance(start: Start, tmp_path: Path) -> None:
-    """What a newcomer sees after ``pip install``: ``launchday run`` in an empty folder."""
-    process = start("run", "--json", str(tmp_path / "figures.json"))
+    """What a newcomer sees after ``pip install``, in an empty folder, with shorter matches."""
+    tour = (SHIPPED / "tour.yaml").read_text()
+    assert tour.count(" duration_s: 45}") == 1
+    (tmp_path / "tour.yaml").write_text(tour.replace(" duration_s: 45}", " duration_s: 12}"))
+    process = start("run", "--scenario", "tour.yaml", "--json", str(tmp_path / "figures.json"))
     output, _ = process.communicate()
     assert process.returncode in (0, 99), output  # 99: this machine is too slow for the tour's objectives
     run = json.loads((tmp_path / "figures.json").read_text())
@@ -77,9 +81,14 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind_and_still_sums_up(start: Sta
     assert json.loads(figures.read_text())["interrupted"]
 
 
-@pytest.mark.parametrize(("words", "at_least"), [("cache: Valkey", 1), ("playing:", 10)])
-def test_nothing_outlives_a_killed_launcher(start: Start, words: str, at_least: int) -> None:
-    process = start("run", "--scenario", "smoke")
+@pytest.mark.parametrize(
+    ("scenario", "words", "at_least"),
+    [([], "cache: Valkey", 1), (["--scenario", "smoke"], "playing:", 10)],
+)
+def test_nothing_outlives_a_killed_launcher(
+    start: Start, scenario: list[str], words: str, at_least: int
+) -> None:
+    process = start("run", *scenario)
     await_output(process, words)
     everyone = family(process)
     assert len(everyone) >= at_least

@@ -29,9 +29,12 @@ MORE_KINDS = (
     f"RELIABLE_KINDS = tuple(kind._replace(table=(*kind.table, {ROW})) for kind in RELIABLE_KINDS)"
     f'\nRELIABLE_KINDS += (ReliableKind(7, "added", "everybody", ({ROW})),)'
 )
+# A player has so many that a record takes another word.
 MORE_FIELDS = (
     'ENTITY_KINDS = {name: (*rows, EntityField(f"added_{name}", 3, PLAIN, "of a later version"))'
     " for name, rows in ENTITY_KINDS.items()}"
+    '\nENTITY_KINDS["player"] += (EntityField("stance", 2, PLAIN, "0 stands, 1 crouches, 2 lies"),'
+    ' EntityField("skin", 40, PLAIN, "what it wears"))'
 )
 
 

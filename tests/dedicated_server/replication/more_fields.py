@@ -7,30 +7,40 @@ record, beside what the world held in that tick.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
-from dedicated_server.cards import OwnRows
+import numpy as np
+
 from dedicated_server.protocol.entities import field_array
 from dedicated_server.protocol.entity_table import RECORD_WORDS
-from tests.dedicated_server.replication.lossy import LossyTable
-from tests.dedicated_server.tick.swarm import config
+from dedicated_server.protocol.fields import PHASE_PLAYING
+from dedicated_server.replication.replicate import replicate_world
+from dedicated_server.simulation import world as w
+from dedicated_server.simulation.layout import RIFLES_ONLY
+from tests.dedicated_server.protocol.rig import Table
 
 PLAYERS = 3
 SKIN = 0x9A_BCDE_F012  # 40 bits
+LOST = 0.2  # of datagrams
 
 
 def main() -> None:
     """Play some ticks, in each of which stance and skin change as a mode's hooks would change them."""
-    card = replace(config(PLAYERS).card, rows=OwnRows(players=("skin", "other", "stance")))
-    table = LossyTable(PLAYERS, lambda laid, client: (127, 0, 0, 0), card=card)
+    rules = np.zeros(w.RULES)
+    rules[w.ZONE_HOLD_TICKS], rules[w.ZONE_CLOSED_TICKS] = 1_000, 2_000
+    layout = RIFLES_ONLY._replace(own_players=3)
+    world = w.new_world(range(PLAYERS), np.zeros((2, PLAYERS)), rules, layout=layout)
+    table = Table(PLAYERS, own_rows=("skin", "other", "stance"))
+    table.connect()
+    random = np.random.default_rng(1)
     told: dict[int, list[list[int]]] = {}
     for number in range(240):
-        own = table.engine.match.world.own_players
+        own = world.own_players
         for player in range(PLAYERS):
             own[0, player], own[1, player] = SKIN - number * 1_000_003 - player, 99
             own[2, player] = (number // 7 + player) % 4
-        told[table.engine.tick_number + 1] = [[int(own[2, p]), int(own[0, p])] for p in range(PLAYERS)]
-        table.play(1)
+        replicate_world(world, table.wire.state, table.world, table.match_state, PHASE_PLAYING, 5)
+        told[table.tick + 1] = [[int(own[2, p]), int(own[0, p])] for p in range(PLAYERS)]
+        table.step(lost=lambda: random.random() < LOST)
     state = table.clients.state
     stance, skin = field_array(state.seen, "stance"), field_array(state.seen, "skin")
     for client in range(PLAYERS):
