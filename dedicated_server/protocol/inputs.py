@@ -57,6 +57,7 @@ _ONE_LAG = 1 << INPUT_AT[_VIEW_LAG]
 _MAX_LAG = (1 << INPUT_WIDTHS[_VIEW_LAG]) - 1
 _FIRE = BUTTON_FIRE << INPUT_AT[_BUTTONS]
 _VIEW = _MAX_LAG << INPUT_AT[_VIEW_LAG] | (VIEW_FRACTIONS - 1) << INPUT_AT[_VIEW_FRACTION]
+VIEW_SLACK_TICKS = 3  # a client shows a tick behind what it could, and frames of both ends are a tick apart
 LONGEST_REPEATED_AGE = 4  # ticks by which an input may come late, with a later one, and count as on time
 
 

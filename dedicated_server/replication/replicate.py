@@ -53,10 +53,11 @@ from dedicated_server.protocol.reliable_kinds import (
     RELIABLE_MATCH_OVER,
 )
 from dedicated_server.protocol.server.reliable import queue_reliable
-from dedicated_server.protocol.server.state import INPUT_APPLIED, ServerState
+from dedicated_server.protocol.server.state import INPUT_APPLIED, PACE, ServerState
 from dedicated_server.protocol.server.vitals import note_vitals
 from dedicated_server.replication.entity_records import RADIANS, write_extra_fields, write_objects
 from dedicated_server.simulation.damage import zone_radius_m
+from dedicated_server.simulation.reserve import pace_of
 from dedicated_server.simulation.world import (
     ALIVE,
     APPLIED_INPUT,
@@ -77,6 +78,7 @@ from dedicated_server.simulation.world import (
     OBJECT_B,
     OBJECT_C,
     OBJECT_KIND,
+    SPARE_TICKS,
     TICK,
     X_M,
     Y_M,
@@ -140,6 +142,7 @@ def replicate_world(
         store_record(records[player], record)
         write_extra_fields(world, wire.own_rows, player, records[player])
         wire.per_slot[INPUT_APPLIED, player] = status[APPLIED_INPUT, player]
+        wire.per_slot[PACE, player] = pace_of(status[SPARE_TICKS, player])
     write_objects(world, records)
     match_state[MATCH_PHASE] = phase
     match_state[MATCH_ZONE_X] = quantise_position(world.rules[ZONE_X_M])

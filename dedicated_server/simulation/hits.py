@@ -3,10 +3,10 @@
 All shots of a tick are judged before any of their damage is applied. So two players who shoot each other in
 the same tick both die, whichever of them comes first in the arrays.
 
-A player sees others late by half a round trip and the interpolation delay. Every input says which server tick
-the player was shown. Targets are rewound to that tick, by at most ``MAX_REWIND_TICKS``, and never into the
-future. A request beyond that is
-clamped and counted: claiming a longer delay gains nothing.
+A player sees others late by a round trip and the interpolation delay. Every input says which moment, a server
+tick with fraction, the player was shown. Targets are rewound to it, where the player's line explains it
+(`movement.believed_view`), by at most ``MAX_REWIND_TICKS``, and never into the future. A claim beyond that is
+replaced and counted: claiming a longer delay gains nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba import njit
 from dedicated_server.native.compilation import INLINE, INNER
 from dedicated_server.simulation.boxes import free_reach
 from dedicated_server.simulation.grid import Grid, cell_along, run_of, side_of
-from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
+from dedicated_server.simulation.movement import MAX_STEPS_PER_TICK
 from dedicated_server.simulation.world import (
     ALIVE,
     BODY_RADIUS_M,
@@ -34,6 +34,7 @@ from dedicated_server.simulation.world import (
     HITS,
     POSITION_HISTORY_TICKS,
     SHOT_ACTOR,
+    SHOT_BELIEVED,
     SHOT_COS,
     SHOT_COUNT,
     SHOT_INPUT,
@@ -81,7 +82,6 @@ def position_at(world: World, entity: int, view: float) -> tuple[float, float]:
 
 
 NO_ONE: Final = -1
-MAX_STEPS_PER_TICK: Final = MAX_CREDIT_TICKS + 1  # of one player: those saved up, and that of the tick
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -93,9 +93,8 @@ def resolve_hits(world: World, grid: Grid) -> None:
     world.counters[HIT_COUNT] = 0
     for shot in range(world.counters[SHOT_COUNT]):
         actor = int(world.shots[SHOT_ACTOR, shot])
-        asked = world.shots[SHOT_VIEW, shot]
-        view = clamp_view(world, asked)
-        if view != asked:
+        view = clamp_view(world, world.shots[SHOT_BELIEVED, shot])
+        if view != world.shots[SHOT_VIEW, shot]:
             world.status[CLAMPED_REWINDS, actor] += 1
         victim = _first_on_ray(world, grid, shot, actor, view)
         if victim != NO_ONE:

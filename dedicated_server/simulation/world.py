@@ -29,7 +29,10 @@ Y_M = 1  # north of it
 HEALTH_POINTS = 2
 DAMAGE_POINTS = 3  # dealt to others so far
 TAKEN_POINTS = 4  # from others and from the zone so far
-BODY_ROWS = 5
+SHOWN_VIEW = (
+    5  # newest server tick, with fraction, that the player was shown; inputs do not go back behind it
+)
+BODY_ROWS = 6
 
 # --- rows of World.status, int32 ----------------------------------------------------------------------------
 TEAM = 0
@@ -38,7 +41,7 @@ ALIVE = 2
 YAW = 3  # 65,536 to the turn, counter-clockwise from east
 FIRING = 4  # fired in this tick
 APPLIED_INPUT = 5  # client tick of the last input used, 0 before the first
-CREDIT_TICKS = 6  # inputs that may still be played, see movement.py
+SPARE_TICKS = 6  # how long there has been an input to spare; below 0: there were too few, see reserve.py
 PLAYED_TICKS = 7  # inputs played so far: the player's own clock, which weapons are timed by
 NEXT_SHOT = 8  # value of PLAYED_TICKS from which the weapon fires again
 WEAPON = 9  # row of World.weapons
@@ -49,7 +52,7 @@ HITS = 13
 CHANGED_TICK = 14  # tick of the last death or spawn, or of the return to a slot without a body
 KILLER = 15  # entity that killed this one last, NOBODY: the zone
 REFUSED_INPUTS = 16  # inputs that would have been faster than time
-CLAMPED_REWINDS = 17  # shots that asked for a tick further back than MAX_REWIND_TICKS, or for a future one
+CLAMPED_REWINDS = 17  # shots that asked for a tick that their player cannot have been shown
 SHOWN = 18  # others may see it: alive, or not long dead
 HURT_TICK = 19  # tick of the last damage taken
 HURT_BY = 20  # entity whose weapon hurt this one last in this life, NOBODY: none did
@@ -85,13 +88,14 @@ COUNTERS = 9
 
 # --- rows of World.shots, float64, one column a shot --------------------------------------------------------
 SHOT_ACTOR = 0
-SHOT_VIEW = 1  # server tick that the shooter saw, with fraction
+SHOT_VIEW = 1  # server tick that the shooter says to have been shown, with fraction
 SHOT_X_M = 2
 SHOT_Y_M = 3
 SHOT_COS = 4
 SHOT_SIN = 5
 SHOT_INPUT = 6  # client tick of the input that fired it
-SHOT_ROWS = 7
+SHOT_BELIEVED = 7  # and the one that is believed
+SHOT_ROWS = 8
 
 # --- rows of World.hits, int32, one column a hit ------------------------------------------------------------
 HIT_ACTOR = 0

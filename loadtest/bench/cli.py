@@ -190,6 +190,21 @@ def handshakes(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def jitter(
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Seconds of each line.")] = 40.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """How evenly others see a player run over uneven lines, in emulated time. Exits with code 1 where that is
+    not within its bounds.
+    """
+    from loadtest.bench.tick import jitter as bench
+
+    if not _print(lambda: bench.run(seconds, seed=seed), as_json)["within"]:
+        raise typer.Exit(ERROR)
+
+
+@app.command()
 def idle(
     players: Annotated[int, typer.Option(min=3, max=200, help="Clients.")] = 10,
     seconds: Seconds = 24.0,
@@ -696,6 +711,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
         handshakes,
         hostile,
         idle,
+        jitter,
         lossy,
         roaming,
         scale,
@@ -713,6 +729,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield transport.run
     yield cipher.run
     yield lossy.run
+    yield jitter.run
     yield hostile.run
     yield idle.run
     yield roaming.run

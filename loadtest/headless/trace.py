@@ -22,6 +22,7 @@ from dedicated_server.simulation.world import (
     OBJECT_C,
     OBJECT_ROWS,
     OBJECT_SHOWN,
+    SHOWN_VIEW,
     TAKEN_POINTS,
     X_M,
     Y_M,
@@ -36,6 +37,7 @@ BODY_NAMES: Final = {
     HEALTH_POINTS: "health_points",
     DAMAGE_POINTS: "damage dealt",
     TAKEN_POINTS: "damage taken",
+    SHOWN_VIEW: "newest tick shown",
 }
 OBJECT_NAMES: Final = ("x_m", "y_m", "east_m", "north_m")
 OBJECT_NUMBERS: Final = {OBJECT_SHOWN: "shown", OBJECT_A: "A", OBJECT_B: "B", OBJECT_C: "C"}

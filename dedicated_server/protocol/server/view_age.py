@@ -16,14 +16,13 @@ import math
 from typing import Final
 
 from dedicated_server.native.compilation import INLINE, Row, njit
+from dedicated_server.protocol.inputs import VIEW_SLACK_TICKS
 
 FIRST_DELAY_TICKS: Final = 4.0  # a client's, before it knows its line
 GROWTH_TICKS: Final = 0.25  # as of `client.clock`
 DECAY_TICKS: Final = GROWTH_TICKS * 0.04 / 0.96
 OUTAGE_TICKS: Final = 30  # a silence says nothing of the delay
 MAX_AGE_TICKS: Final = 24.0  # more is not believed of any line
-# A client shows at least one tick behind what it could, and both ends' frames are up to a tick apart.
-SLACK_TICKS: Final = 3
 
 
 @njit(cache=True, nogil=True, **INLINE)
@@ -45,4 +44,5 @@ def note_view_age(slot: Row, tick: int, ack_tick: int, is_first: bool) -> int:
         change = GROWTH_TICKS if age > slot.view_age_ticks else -DECAY_TICKS
         slot.view_age_ticks = max(slot.view_age_ticks + change, 0.0)
     slot.view_age_ticks = min(slot.view_age_ticks, MAX_AGE_TICKS)
-    return tick - math.ceil(slot.view_age_ticks) - SLACK_TICKS
+    known: int = math.ceil(slot.view_age_ticks)
+    return tick - known - VIEW_SLACK_TICKS

@@ -31,11 +31,13 @@ What a tick reads after ``open_batch``:
 
 - ``status`` uint8[N]: VACANT 0 (never came), CONNECTED 1, TIMED_OUT 2, LEFT 3. Only CONNECTED slots are
   sent to.
-- ``inputs`` int32[N, INPUT_RING, 6], column names INPUT_TICK, INPUT_MOVE_X, INPUT_MOVE_Y (−127…127: part of
-  full speed), INPUT_YAW (0…65535: a full turn), INPUT_BUTTONS (BUTTON_… bits), INPUT_VIEW_TICK (the tick
-  that the player was shown when acting: rewind to it; at most the newest snapshot acknowledged). The input
-  of client tick t is row t % INPUT_RING if that row's INPUT_TICK is t. Client ticks count from 1, one a
-  client frame. Views ``input_tick``, ``input_move_x`` … are columns.
+- ``inputs`` int32[N, INPUT_RING, INPUT_COLUMNS], column names INPUT_TICK, INPUT_MOVE_X, INPUT_MOVE_Y
+  (−127…127: part of full speed), INPUT_YAW (0…65535: a full turn), INPUT_BUTTONS (BUTTON_… bits),
+  INPUT_VIEW_TICK and INPUT_VIEW_FRACTION (the tick, and sixteenths of one, that the player says to have been
+  shown when acting: rewind to it; at most the newest snapshot acknowledged), INPUT_OLDEST_VIEW (the oldest
+  tick that their line lets them be shown, see `view_age`). The input of client tick t is row t % INPUT_RING
+  if that row's INPUT_TICK is t. Client ticks count from 1, one a client frame. Views ``input_tick``,
+  ``input_move_x`` … are columns.
 - ``input_newest`` int32[N]: newest client tick received, 0: none yet.
 - ``acked_tick`` int32[N]: newest snapshot the client has acknowledged, 0: none yet.
 - ``newly_connected``, ``newly_lost`` int32[N]: 1 where status became CONNECTED (also on a reconnect), or
@@ -43,8 +45,8 @@ What a tick reads after ``open_batch``:
 
 What a tick writes:
 
-- ``input_applied`` int32[N]: newest client tick that the simulation has used; echoed to the client, which
-  stops repeating up to it.
+- ``input_applied`` int32[N]: newest client tick that the simulation has used; echoed to the client.
+- ``per_slot[PACE]`` int32[N]: how fast the client is to count its ticks, PACE_….
 - ``budget_bytes`` int32[N]: most bytes of one datagram; default 256 kbit/s at 60 Hz with 28 bytes of IP and
   UDP header counted.
 - ``snapshot_every`` int32[N]: a client gets a snapshot once in so many ticks; 1 by default.

@@ -8,9 +8,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from dedicated_server.protocol.inputs import VIEW_SLACK_TICKS
 from dedicated_server.simulation.heading import direction
 from dedicated_server.simulation.hits import MAX_REWIND_TICKS
-from dedicated_server.simulation.movement import MAX_BACKLOG_TICKS, MAX_CREDIT_TICKS
+from dedicated_server.simulation.movement import MAX_STEPS_PER_TICK
+from dedicated_server.simulation.reserve import (
+    EMPTIED,
+    LEAST_SPARE,
+    MAX_RESERVE,
+    MISSED,
+    PATIENCE,
+    SPARE_ENOUGH,
+)
 from dedicated_server.simulation.world import BODY_RADIUS_M, FULL_HEALTH_POINTS, MAX_SHOTS_PER_PLAYER
 
 RIFLE_POINTS, INTERVAL_TICKS, RANGE_M = 10.0, 8, 80.0  # what everybody has
@@ -26,6 +35,12 @@ class Wish:
     yaw: int
     fire: bool
     view: int
+    fraction: int = 0
+    oldest: int = 0
+
+    @property
+    def claim(self) -> float:
+        return self.view + self.fraction / 16
 
 
 @dataclass
@@ -38,7 +53,8 @@ class Player:
     taken: float = 0.0
     alive: bool = True
     yaw: int = 0
-    credit: int = 0
+    spare: int = 0
+    shown: float = 0.0
     played: int = 0
     next_shot: int = 0
     applied: int = 0
@@ -69,7 +85,8 @@ class Rules:
 @dataclass
 class Shot:
     actor: int
-    view: int
+    claim: float
+    believed: float
     x_m: float
     y_m: float
     yaw: int
@@ -102,25 +119,22 @@ class NaiveMatch:
 
     def _play(self, index: int, elapsed: int) -> list[Shot]:
         player = self.players[index]
-        player.credit = min(player.credit + elapsed, MAX_CREDIT_TICKS)
         newest = max(player.wishes, default=0)
         shots: list[Shot] = []
         if newest == 0:
             return shots
-        if player.applied == 0 or newest - player.applied > self.ring:
-            player.applied = max(newest - self.ring, 0)
-        while player.applied < newest:
-            wish = player.wishes.get(player.applied + 1)
-            if wish is not None and player.credit <= 0 and newest - wish.input_tick < MAX_BACKLOG_TICKS:
-                break
+        if player.applied == 0:
+            player.applied, player.spare, player.shown = newest - 1, 0, 0.0
+        due = min(elapsed, MAX_STEPS_PER_TICK)
+        self._refuse(player, newest, due)
+        while due and player.applied < newest:
             player.applied += 1
+            wish = player.wishes.get(player.applied)
             if wish is None:
                 continue
-            if player.credit <= 0:
-                player.refused += 1
-                continue
-            player.credit -= 1
+            due -= 1
             player.played += 1
+            player.shown = max(player.shown, min(wish.claim, self.tick))
             if not player.alive:
                 continue
             player.yaw = wish.yaw
@@ -128,8 +142,31 @@ class NaiveMatch:
             if wish.fire and player.played >= player.next_shot and len(shots) < MAX_SHOTS_PER_PLAYER:
                 player.next_shot = player.played + INTERVAL_TICKS
                 player.shots += 1
-                shots.append(Shot(index, wish.view, player.x_m, player.y_m, wish.yaw))
+                believed = wish.claim if wish.claim >= wish.oldest else wish.oldest + VIEW_SLACK_TICKS
+                believed = max(believed, player.shown)
+                shots.append(Shot(index, wish.claim, believed, player.x_m, player.y_m, wish.yaw))
+        self._count_reserve(player, newest - player.applied, due > 0)
         return shots
+
+    def _refuse(self, player: Player, newest: int, due: int) -> None:
+        last = newest - due - MAX_RESERVE
+        if player.spare >= PATIENCE:
+            player.spare -= EMPTIED
+            last = max(last, min(player.applied + 1, newest - due))
+        for tick in range(player.applied + 1, last + 1):
+            player.refused += tick in player.wishes and tick > newest - self.ring
+        player.applied = max(player.applied, last)
+
+    def _count_reserve(self, player: Player, waiting: int, missed: bool) -> None:
+        if missed:
+            player.spare = max(min(player.spare, 0) - MISSED, LEAST_SPARE)
+        elif waiting == 0:
+            if player.spare > 0:
+                player.spare = max(min(player.spare, SPARE_ENOUGH) - EMPTIED, 0)
+        elif waiting == 1:
+            player.spare += 1
+        else:
+            player.spare = max(player.spare, 0) + 1
 
     def _walk(self, player: Player, wish: Wish) -> None:
         east, north = wish.move_x / 127.0, wish.move_y / 127.0
@@ -142,8 +179,8 @@ class NaiveMatch:
 
     def _judge(self, shot: Shot) -> int | None:
         actor = self.players[shot.actor]
-        view = min(max(shot.view, self.tick - MAX_REWIND_TICKS, 0), self.tick)
-        if view != shot.view:
+        view = min(max(shot.believed, self.tick - MAX_REWIND_TICKS, 0), self.tick)
+        if view != shot.claim:
             actor.clamped += 1
         cosine, sine = direction(shot.yaw)
         candidates = []
@@ -152,7 +189,8 @@ class NaiveMatch:
                 continue
             if target.changed_tick > view:
                 continue
-            east, north = target.trail[view][0] - shot.x_m, target.trail[view][1] - shot.y_m
+            x_m, y_m = self._place_at(target, view)
+            east, north = x_m - shot.x_m, y_m - shot.y_m
             along, aside = east * cosine + north * sine, east * sine - north * cosine
             in_range = 0.0 <= along <= RANGE_M
             if in_range and aside * aside <= BODY_RADIUS_M * BODY_RADIUS_M:
@@ -161,6 +199,14 @@ class NaiveMatch:
             return None
         actor.hits += 1
         return min(candidates)[1]
+
+    def _place_at(self, target: Player, view: float) -> tuple[float, float]:
+        tick = math.floor(view)
+        (x_m, y_m), share = target.trail[tick], view - tick
+        if share > 0.0:
+            next_x_m, next_y_m = target.trail[tick + 1]
+            x_m, y_m = x_m + share * (next_x_m - x_m), y_m + share * (next_y_m - y_m)
+        return x_m, y_m
 
     def _hurt_by_shots(self, hits: list[tuple[int, int]]) -> None:
         for actor, victim in hits:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedicated_server.protocol.inputs import VIEW_SLACK_TICKS
 from dedicated_server.simulation import world as w
 from dedicated_server.simulation.hits import MAX_REWIND_TICKS, clamp_view, position_at
+from dedicated_server.simulation.movement import believed_view
 
 
 def world_at(tick: int) -> w.World:
@@ -50,3 +52,21 @@ def test_a_view_that_is_not_a_number_counts_as_the_oldest() -> None:
 
 def test_the_trail_is_longer_than_the_rewind() -> None:
     assert w.POSITION_HISTORY_TICKS > MAX_REWIND_TICKS + 1
+
+
+@given(oldest=st.integers(50, 150), later=st.integers(0, 800))
+def test_what_the_line_explains_is_believed_to_the_sixteenth_of_a_tick(oldest: int, later: int) -> None:
+    claimed = oldest + later / 16
+    assert believed_view(world_at(200), 0, claimed, oldest) == claimed
+
+
+@given(oldest=st.integers(50, 150), earlier=st.integers(1, 800))
+def test_what_the_line_does_not_explain_is_replaced_by_what_it_says(oldest: int, earlier: int) -> None:
+    assert believed_view(world_at(200), 0, oldest - earlier / 16, oldest) == oldest + VIEW_SLACK_TICKS
+
+
+@given(before=st.integers(100, 190), claimed=st.floats(0, 200))
+def test_nobody_is_shown_what_is_older_than_what_they_were_shown_before(before: int, claimed: float) -> None:
+    world = world_at(200)
+    world.body[w.SHOWN_VIEW, 0] = before + 0.5
+    assert believed_view(world, 0, claimed, 0) == max(claimed, before + 0.5)

@@ -32,6 +32,8 @@ def send(inputs: Inputs, player: int, wish: Wish) -> None:
         wish.yaw,
         BUTTON_FIRE * wish.fire,
         wish.view,
+        wish.fraction,
+        wish.oldest,
     )
     inputs.newest[player] = max(inputs.newest[player], wish.input_tick)
 
@@ -94,7 +96,9 @@ def test_a_match_equals_the_plain_python_match_bit_for_bit(
                     generator.randint(-127, 127),
                     aim(players, index, generator),
                     generator.random() < 0.7,
-                    tick - generator.randrange(-2, 25),
+                    max(tick - generator.randrange(-2, 25), 0),
+                    generator.choice((0, 0, generator.randrange(16))),
+                    max(tick - generator.randrange(0, 30), 0),
                 )
                 if generator.random() >= loss:
                     players[index].wishes[wish.input_tick] = wish
@@ -118,12 +122,13 @@ def compare(world: w.World, naive: NaiveMatch) -> None:
         (w.HEALTH_POINTS, "health"),
         (w.DAMAGE_POINTS, "damage"),
         (w.TAKEN_POINTS, "taken"),
+        (w.SHOWN_VIEW, "shown"),
     ):
         assert world.body[row].tolist() == [getattr(player, name) for player in players], name
     for row, name in (
         (w.ALIVE, "alive"),
         (w.YAW, "yaw"),
-        (w.CREDIT_TICKS, "credit"),
+        (w.SPARE_TICKS, "spare"),
         (w.APPLIED_INPUT, "applied"),
         (w.PLAYED_TICKS, "played"),
         (w.NEXT_SHOT, "next_shot"),

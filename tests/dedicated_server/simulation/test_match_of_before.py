@@ -1,7 +1,8 @@
-"""A seeded battle royale is the match that it was before modes had cards: the same to the last bit.
+"""A seeded battle royale is the match that it was before: the same to the last bit.
 
-The hashes were taken from commit 1d243b61 by `play` below, the last one in which the mode's numbers, the
-weapons and the movement stood in the code. Whoever changes what a battle royale is changes them knowingly.
+The hashes were taken by `play` below: in commit 1d243b61, the last one in which the mode's numbers, the
+weapons and the movement stood in the code; and anew when one input of a player came to be played in a tick,
+and what was shown not to go back. Whoever changes what a battle royale is changes them knowingly.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from dedicated_server.simulation.world import Inputs
 
 STATUS_ROWS_OF_BEFORE: Final = 20
 STARTS: Final = {  # players: ticks, kills, hash
-    3: (418, 2, "2a369fcff06d11e87bae293c73c7e0f0"),
-    20: (504, 18, "b2d11dfbd430c1bfa3edd1d89d7bbbed"),
-    100: (473, 98, "2fcbc81aa846f701d1589c43ffadf4cb"),
+    3: (441, 2, "5554e266dd189b3c5d788b9b289d64d3"),
+    20: (393, 18, "3b7f5f87159a933c293ab0f6eb18f7dc"),
+    100: (411, 98, "004c918d0248e70032c915e9c2da635a"),
 }
 
 
@@ -52,6 +53,7 @@ def chase_and_fire(world: w.World, inputs: Inputs, tick: int, generator: np.rand
     row[:, 3] = ((degrees + generator.integers(-2, 3, players)) * 65_536 // 360).astype(np.int64) & 65_535
     row[:, 4] = BUTTON_FIRE * (generator.integers(0, 3, players) > 0)
     row[:, 5] = np.maximum(tick - generator.integers(0, 20, players), 0)
+    row[:, 6:] = 0
 
 
 def play(match: Match) -> tuple[str, int, int]:

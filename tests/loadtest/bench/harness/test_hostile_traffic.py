@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED
-from dedicated_server.simulation.movement import MAX_CREDIT_TICKS
+from dedicated_server.simulation.reserve import MAX_RESERVE
 from dedicated_server.simulation.world import CLAMPED_REWINDS, REFUSED_INPUTS
 from loadtest.bench.harness.hostile_traffic import (
     EXTRA_INPUTS,
@@ -67,7 +67,7 @@ def test_a_cheats_datagrams_are_refused_clamped_or_dropped_and_its_session_goes_
             laid.play(1)
     status = laid.engine.match.world.status
     assert laid.engine.wire.drops_by_reason()["future_ack"] == 60
-    assert status[REFUSED_INPUTS, 0] > 60 * (EXTRA_INPUTS - 1) - 2 * MAX_CREDIT_TICKS
+    assert status[REFUSED_INPUTS, 0] > 60 * (EXTRA_INPUTS - 1) - 2 * MAX_RESERVE
     assert status[CLAMPED_REWINDS, 0] > 0
     assert status[REFUSED_INPUTS, 1] == status[CLAMPED_REWINDS, 1] == 0
     assert (laid.sessions["state"] == CLIENT_CONNECTED).all()
