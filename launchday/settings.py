@@ -509,6 +509,13 @@ class Settings(BaseSettings):
             "Agones' Passthrough policy."
         ),
     )
+    bots_prefer: Literal["", "ipv4", "ipv6"] = Field(
+        "",
+        description=(
+            "Family of the address by which bots reach a game server that has both, where their machine has "
+            "a way to it; empty: the one that the server is known by."
+        ),
+    )
     record_dir: str = Field(
         "",
         description=(

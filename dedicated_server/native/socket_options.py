@@ -1,4 +1,5 @@
-"""Options of a game server's UDP socket: how much of it waits in the kernel, and that nothing is fragmented.
+"""Options of a game server's UDP socket: how much of it waits in the kernel, that nothing is fragmented, and
+how its datagrams are marked for the network.
 
 Buffers are counted as the kernel counts them: a datagram of 58 bytes, an input, takes 832 of a buffer, and
 one of 200 to 600, a snapshot, 1,283 (Linux 6.18). What finds no room is dropped: inputs of whoever sends
@@ -26,6 +27,9 @@ FORCED: Final = ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_
 IP_MTU_DISCOVER: Final = 10
 IPV6_MTU_DISCOVER: Final = 23
 PMTUDISC_PROBE: Final = 3
+# Expedited forwarding (RFC 3246) in the upper six of eight bits. A Wi-Fi access point sends what is so marked
+# first, by WMM (RFC 8325): less jitter. A network that does not know the mark carries it all the same.
+EXPEDITED_FORWARDING: Final = 46 << 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +91,13 @@ def forbid_fragments(opened: socket.socket) -> None:
     for level, option in options:
         with contextlib.suppress(OSError):
             opened.setsockopt(level, option, PMTUDISC_PROBE)
+
+
+def mark_realtime(opened: socket.socket) -> None:
+    """Mark what is sent as `EXPEDITED_FORWARDING`, of either family, where the system allows it."""
+    options = [(socket.IPPROTO_IP, socket.IP_TOS)]
+    if opened.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, socket.IPV6_TCLASS))
+    for level, option in options:
+        with contextlib.suppress(OSError):
+            opened.setsockopt(level, option, EXPEDITED_FORWARDING)

@@ -21,7 +21,12 @@ import numpy.typing as npt
 from dedicated_server.errors import DedicatedServerError
 from dedicated_server.native.memory import AllocateZeros
 from dedicated_server.native.mmsg import ADDRESS_BYTES
-from dedicated_server.native.socket_options import SocketBuffers, enlarge_buffers, forbid_fragments
+from dedicated_server.native.socket_options import (
+    SocketBuffers,
+    enlarge_buffers,
+    forbid_fragments,
+    mark_realtime,
+)
 from dedicated_server.protocol.datagrams import ROW_BYTES
 
 GOLDEN_SECTION: Final = (5**0.5 - 1) / 2
@@ -155,6 +160,7 @@ def udp_socket(family: int) -> socket.socket:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     enlarge_buffers(opened)
     forbid_fragments(opened)
+    mark_realtime(opened)
     return opened
 
 

@@ -22,7 +22,7 @@ from dedicated_server.cards import ModeCard
 from dedicated_server.protocol.client.knowledge import forget_knowledge, new_mode_view
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_GONE, SENT_RING
-from dedicated_server.protocol.connect_token import ConnectTokenError
+from dedicated_server.protocol.connect_token import ConnectTokenError, Family
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.protocol.movement import movement_of
 from loadtest.bots import step, udp
@@ -65,6 +65,7 @@ class Swarm:
         scenario: defines the kinds of players.
         longest_ms: the longest that a datagram takes one way on any bot's link; sizes the queues.
         hooks: of the modes whose bots have a goal, by the mode's name.
+        prefer: the family of the address that bots take of a server that has both; None: the token's first.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class Swarm:
         scenario: Scenario,
         longest_ms: float,
         hooks: Mapping[str, AskGoals] | None = None,
+        prefer: Family | None = None,
     ) -> None:
         bots = len(population)
         longest_s = longest_ms / 1e3
         capacity = bots * (BURST_DATAGRAMS + round(RATE_MARGIN * TICK_HZ * longest_s))
         self._modes = list(cards)
         self._players = players
+        self._prefer = prefer
         entities = players + max(card.objects_count for card in cards.values())
         self._clients = ClientSessions(capacity=bots, entities=entities)
         knowledge = new_mode_view(self._clients.state)
@@ -172,7 +175,7 @@ class Swarm:
 
         def on_thread() -> None:
             self._close(bot)  # its good-bye to the last server may still be on its way
-            session = self._clients.add(connect_token)
+            session = self._clients.add(connect_token, self._prefer)
             self._begin(session, mode)
             try:
                 if self._clients.sessions["own_entity"][session] >= self._players:
@@ -208,7 +211,7 @@ class Swarm:
         return status
 
     def _open_socket(self, session: int) -> socket.socket:
-        opened = udp.open_socket(*self._clients.address_of(session))
+        opened = udp.open_to_any(self._clients.addresses_of(session))
         udp.enable_timestamps(opened)
         return opened
 

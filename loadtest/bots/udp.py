@@ -8,6 +8,7 @@ received it. So neither the wait for the turn nor a late generator changes when 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from dedicated_server.native.mmsg import (
     VECTOR_LENGTH,
     recvmmsg,
 )
+from dedicated_server.native.socket_options import mark_realtime
 
 RECEIVE_BUFFER_BYTES = 1 << 18  # a quarter of a second of snapshots: a stalled generator must not lose any
 DATAGRAM_BYTES = 1_232  # the protocol's longest is 1,200; IPv6 never fragments 1,232 bytes of payload
@@ -89,11 +91,30 @@ def open_socket(host: str, port: int) -> socket.socket:
     opened = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        mark_realtime(opened)
         opened.connect(address)
     except OSError:
         opened.close()
         raise
     return opened
+
+
+def open_to_any(addresses: Iterable[tuple[str, int]]) -> socket.socket:
+    """Open a socket to the first of a server's addresses that this machine has a way to.
+
+    Args:
+        addresses: host and port of each, best first; one at least.
+
+    Raises:
+        OSError: there is a way to none of them.
+    """
+    fault: OSError | None = None
+    for host, port in addresses:
+        try:
+            return open_socket(host, port)
+        except OSError as error:
+            fault = error
+    raise fault or OSError("a server without an address")
 
 
 def enable_timestamps(opened: socket.socket) -> None:

@@ -99,6 +99,7 @@ class BotWorker:
             scenario=self._scenario,
             longest_ms=max_one_way_ms(self._scenario, latencies_ms),
             hooks=load_hooks(cards),
+            prefer=configured.bots_prefer or None,
         )
         async with swarm as self._swarm, HttpBackendClient(configured, len(population)) as backend:
             began_s = time.monotonic()

@@ -30,7 +30,7 @@ from dedicated_server.native.mmsg import (
     sendmmsg,
     sockaddr,
 )
-from dedicated_server.native.socket_options import enlarge_buffers, forbid_fragments
+from dedicated_server.native.socket_options import enlarge_buffers, forbid_fragments, mark_realtime
 from loadtest.errors import PlatformError
 
 # An odd number of cache lines: rows a power of two apart would share few of the cache's sets
@@ -100,6 +100,7 @@ class Floor:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         enlarge_buffers(self._socket)
         forbid_fragments(self._socket)
+        mark_realtime(self._socket)
         self._socket.bind((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self._rows = np.zeros((2, capacity, ROW_BYTES), np.uint8)

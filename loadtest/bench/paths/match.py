@@ -48,12 +48,12 @@ class Place:
 
     Attributes:
         bind: the address that its socket is bound to.
-        public: the address that players are given.
+        public: the addresses that players are given: one, or one of each family.
         players: how many, each a team of their own.
     """
 
     bind: str
-    public: str
+    public: tuple[str, ...]
     players: int
 
 
@@ -125,7 +125,16 @@ def _engine(place: Place, transport: Any) -> Engine:
         spawn_radius_m=CLUSTER.half_m,
     )
     secret = bytes(SECRET_BYTES)
-    return Engine(config, FLEET_KEY, transport, secret=secret, host=place.public, port=PORT, mode=mode)
+    return Engine(
+        config,
+        FLEET_KEY,
+        transport,
+        secret=secret,
+        host=place.public[0],
+        other_host=_other(place),
+        port=PORT,
+        mode=mode,
+    )
 
 
 def _tokens(place: Place) -> list[bytes]:
@@ -137,7 +146,8 @@ def _tokens(place: Place) -> list[bytes]:
             player_id=1_000 + entity,
             entity=entity,
             team=entity,
-            address=place.public,
+            address=place.public[0],
+            other_address=_other(place),
             port=PORT,
             issued_at=now_s,
             expires_at=now_s + TOKEN_S,
@@ -147,9 +157,14 @@ def _tokens(place: Place) -> list[bytes]:
     ]
 
 
+def _other(place: Place) -> str:
+    return place.public[1] if len(place.public) > 1 else ""
+
+
 def main() -> None:
     """Play it."""
-    place = Place(**json.loads(sys.argv[1]))
+    given = json.loads(sys.argv[1])
+    place = Place(given["bind"], tuple(given["public"]), given["players"])
     warm_up()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(json.dumps(runner.run(_play(place))), flush=True)

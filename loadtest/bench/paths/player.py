@@ -16,7 +16,7 @@ from dedicated_server.protocol.client.state import CLIENT_CONNECTED
 from dedicated_server.protocol.client.transmit import client_transmit
 from dedicated_server.protocol.fields import TICK_HZ
 from loadtest.bench.paths.network import Host
-from loadtest.bots.udp import DATAGRAM_BYTES, open_socket
+from loadtest.bots.udp import DATAGRAM_BYTES, open_to_any
 
 MAX_READS: Final = 64  # datagrams taken in one frame
 FULL_SPEED: Final = 127
@@ -53,7 +53,7 @@ class Player:
         self.sent_from_s = 0.0
         try:
             with host.entered():
-                self._socket = open_socket(*self.sessions.address_of(0))
+                self._socket = open_to_any(self.sessions.addresses_of(0))
         except OSError:
             self.unsent += 1  # no way there from here
 

@@ -175,6 +175,7 @@ async def open_own_backend(
             scenario=scenario,
             longest_ms=max_one_way_ms(scenario, run.latencies_ms),
             hooks=load_hooks(cards),
+            prefer=settings.bots_prefer or None,
         )
         await stack.enter_async_context(swarm)
         cpu_meter = None if processes is None else CpuMeter(processes)

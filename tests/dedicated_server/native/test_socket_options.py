@@ -11,6 +11,7 @@ import pytest
 
 from dedicated_server.native import socket_options
 from dedicated_server.native.socket_options import (
+    EXPEDITED_FORWARDING,
     INPUTS_A_TICK,
     IP_MTU_DISCOVER,
     IPV6_MTU_DISCOVER,
@@ -22,6 +23,7 @@ from dedicated_server.native.socket_options import (
     enlarge_buffers,
     forbid_fragments,
     granted_buffers,
+    mark_realtime,
 )
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's options are Linux's")
@@ -107,3 +109,27 @@ def test_nothing_is_fragmented_in_either_family() -> None:
             forbid_fragments(both)
             assert both.getsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER) == PMTUDISC_PROBE
             assert both.getsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) == PMTUDISC_PROBE
+
+
+@LINUX
+def test_datagrams_of_both_families_are_marked_for_expedited_forwarding() -> None:
+    with udp() as opened:
+        mark_realtime(opened)
+        assert opened.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == EXPEDITED_FORWARDING == 0xB8
+    if HAS_IPV6:
+        with udp(family=socket.AF_INET6) as both:
+            mark_realtime(both)
+            for level, option in (
+                (socket.IPPROTO_IP, socket.IP_TOS),
+                (socket.IPPROTO_IPV6, socket.IPV6_TCLASS),
+            ):
+                assert both.getsockopt(level, option) == EXPEDITED_FORWARDING
+
+
+def test_a_system_that_allows_no_marks_is_left_alone() -> None:
+    class Unmarked(socket.socket):
+        def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with udp(Unmarked) as opened:
+        mark_realtime(opened)

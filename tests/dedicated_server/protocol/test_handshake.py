@@ -138,8 +138,10 @@ def test_a_server_of_both_families_takes_tokens_that_name_either_of_its_addresse
     table = Table(2, join=False, other_host="2001:db8::7")
     for number, name in enumerate((HOST, "2001:db8::7")):
         challenged(table, OracleClient(token(number, address=name)))
-    table.say(0, OracleClient(token(address="2001:db8::8")).request())
-    assert table.serve() == []
+    stranger = OracleClient(token(address="2001:db8::8"))
+    table.say(0, stranger.request())
+    [(_, refusal)] = table.serve()
+    assert stranger.refused(refusal)[0] == datagrams.REFUSED_OTHER_SERVER
     assert drops(table) == {"other_server": 1}
 
 

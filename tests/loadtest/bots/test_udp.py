@@ -14,6 +14,7 @@ from loadtest.bots.udp import (
     enable_timestamps,
     new_inbox,
     open_socket,
+    open_to_any,
     receive_batch,
 )
 
@@ -87,3 +88,11 @@ def test_a_closed_port_is_no_datagram(far_end: socket.socket) -> None:
         opened.send(b"anybody there?")
         select.select([opened], [], [], 10.0)
         assert [receive_batch(opened.fileno(), inbox, LENGTHS) for _ in range(2)] == [0, 0]
+
+
+def test_a_socket_goes_to_the_first_address_that_there_is_a_way_to(far_end: socket.socket) -> None:
+    nowhere = ("255.255.255.255", 9)  # a broadcast, for which the socket did not ask
+    with open_to_any([nowhere, far_end.getsockname()]) as opened:
+        assert opened.getpeername() == far_end.getsockname()
+    with pytest.raises(OSError, match=r"\S"):
+        open_to_any([nowhere])

@@ -33,7 +33,7 @@ def play(options: Options, fault: str) -> Figures:
         player.route("default", "192.168.1.1")
         cloud.map_one_to_one(PUBLIC, PRIVATE)
         home.masquerade("to-cloud")
-        place = Place(PRIVATE, PRIVATE if fault == "private" else PUBLIC, count)
+        place = Place(PRIVATE, (PRIVATE if fault == "private" else PUBLIC,), count)
         with playing(server, place) as match:
             players = [Player(token, player, count) for token in match.tokens]
             began_s, ended_s = run_frames(players, options.seconds or SECONDS)
