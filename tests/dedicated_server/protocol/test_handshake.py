@@ -141,7 +141,7 @@ def test_a_server_of_both_families_takes_tokens_that_name_either_of_its_addresse
     stranger = OracleClient(token(address="2001:db8::8"))
     table.say(0, stranger.request())
     [(_, refusal)] = table.serve()
-    assert stranger.refused(refusal)[0] == datagrams.REFUSED_OTHER_SERVER
+    assert stranger.refused(refusal)[0] == reasons.OTHER_SERVER
     assert drops(table) == {"other_server": 1}
 
 
