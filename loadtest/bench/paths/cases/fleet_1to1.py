@@ -1,5 +1,5 @@
-"""A whole backend behind a 1:1 NAT: players log in, queue and play from outside. The NAT does not bring back to
-its own network what is sent there by its public address, as many do not.
+"""A whole backend behind a 1:1 NAT: players log in, queue and play from outside. The NAT does not bring back
+to its own network what is sent there by its public address, as many do not.
 
 player ── home router (NAT) ── internet ── cloud router (1:1 NAT) ── backend, its fleet and game servers
 """

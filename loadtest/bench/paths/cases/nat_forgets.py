@@ -33,7 +33,7 @@ def play(options: Options, fault: str) -> Figures:
         home.forward()
         player.route("default", "192.168.1.1")
         home.masquerade("to-server", other_ports=True)
-        with playing(server, Place(SERVER, SERVER, count)) as match:
+        with playing(server, Place(SERVER, (SERVER,), count)) as match:
             players = [Player(token, player, count) for token in match.tokens]
             changes, next_s = Changes(players), 0.0
 

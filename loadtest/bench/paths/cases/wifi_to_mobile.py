@@ -43,7 +43,7 @@ def play(options: Options, fault: str) -> Figures:
         internet.forward()
         server.route("default", "198.51.100.1")
         phone.route("default", WAYS[0][1])
-        with playing(server, Place(SERVER, SERVER, count)) as match:
+        with playing(server, Place(SERVER, (SERVER,), count)) as match:
             players = [Player(token, phone, count) for token in match.tokens]
             changes, next_s, number = Changes(players), 0.0, 0
 

@@ -35,5 +35,5 @@ def test_a_program_that_is_missing_is_named_with_its_package(monkeypatch: pytest
 
 
 def test_a_case_that_there_is_not_is_refused_before_anything_starts() -> None:
-    with pytest.raises(BenchError, match="this part has nat_1to1, ipv6_only, nat_forgets, wifi_to_mobile, fleet_1to1"):
+    with pytest.raises(BenchError, match=f"this part has {', '.join(CASES)}"):
         next(paths.run(Options(only=("carrier_pigeon",))))
