@@ -135,7 +135,7 @@ def update_interest(state: int, tick: int, phase: int, countdown_ticks: int, eve
     arrays = load_state(state, TICK_TYPE)
     update_combat_hints(arrays.world, arrays.hints)
     replicate_world(arrays.world, arrays.wire, arrays.records, arrays.match_state, phase, countdown_ticks)
-    set_rates(arrays.wire, every)
+    set_rates(arrays.world, arrays.wire, tick, phase, every)
     select_entities(arrays.world, arrays.interest, arrays.wire, DEFAULT_BUDGET_BYTES, tick)
 
 

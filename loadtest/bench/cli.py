@@ -639,6 +639,21 @@ def engines(
 
 
 @app.command()
+def thin(
+    players: Annotated[int, typer.Option(min=2, max=200, help="Clients; every other line is too thin.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Of the match; it is emulated.")] = 60.0,
+    kbit_s: Annotated[float, typer.Option(min=1.0, help="That a thin line carries towards its client.")] = 30.0,
+    buffer_s: Annotated[float, typer.Option(min=0.0, help="How long a datagram may wait before it.")] = 5.0,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Lines that are too thin, in emulated time: how far behind players are, and what they are sent."""
+    from loadtest.bench.tick import thin as bench
+
+    _print(lambda: bench.run(players, seconds, bench.ThinLine(kbit_s, buffer_s), seed=seed), as_json)
+
+
+@app.command()
 def paths(
     only: Annotated[str, typer.Option(help="Cases, with commas between; all where it is left out.")] = "",
     seconds: Annotated[
@@ -715,6 +730,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
         lossy,
         roaming,
         scale,
+        thin,
         tick,
         transport,
         wire,
@@ -730,6 +746,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield cipher.run
     yield lossy.run
     yield jitter.run
+    yield thin.run
     yield hostile.run
     yield idle.run
     yield roaming.run

@@ -21,6 +21,7 @@ from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, wr
 from dedicated_server.protocol.fields import HISTORY_TICKS
 from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
 from dedicated_server.protocol.server.farewells import replace_session
+from dedicated_server.protocol.server.line import begin_line
 from dedicated_server.protocol.server.paths import begin_path
 from dedicated_server.protocol.server.refusals import answer_unsealed, answer_version, refuse
 from dedicated_server.protocol.server.roster import begin_roster
@@ -272,6 +273,7 @@ def _forget_what_the_client_had(state: ServerState, entity: int, tick: int) -> N
         state.per_slot[row, entity] = 0
     state.per_slot[PHASE_SENT, entity] = -1
     begin_roster(slot)
+    begin_line(state.lines[entity], tick)
     for place in range(INPUT_RING):
         state.inputs[entity, place, INPUT_TICK] = 0
     for place in range(HISTORY_TICKS):

@@ -15,6 +15,7 @@ from dedicated_server.protocol.fields import HISTORY_TICKS, MESSAGE_LEAVE
 from dedicated_server.protocol.server import admission, paths
 from dedicated_server.protocol.server.client_says import said_end, take_said
 from dedicated_server.protocol.server.farewells import answer_farewell, begin_farewell, dismiss
+from dedicated_server.protocol.server.line import begin_line, note_acknowledged, note_pause
 from dedicated_server.protocol.server.refusals import answer_unsealed
 from dedicated_server.protocol.server.reliable import acknowledge_reliable
 from dedicated_server.protocol.server.state import (
@@ -32,6 +33,7 @@ from dedicated_server.protocol.server.state import (
 )
 from dedicated_server.protocol.server.view_age import note_view_age
 
+PAUSE_TICKS = 4  # missed in a row: to a round trip they are what jitter is
 _TAKEN = -1
 _DENSE = 16  # records of 64 from which going through all 64 is cheaper
 _ONE = np.uint64(1)
@@ -49,6 +51,9 @@ def open_batch(
     state.out_count[0] = 0
     identity = state.identity[0]
     identity.requests = identity.responses = identity.unsealed = 0
+    if tick - identity.last_tick > PAUSE_TICKS:
+        identity.resumed_tick = tick
+    identity.last_tick = tick
     state.per_slot[NEWLY_CONNECTED, :] = 0
     state.per_slot[NEWLY_LOST, :] = 0
     for index in range(count):
@@ -113,6 +118,7 @@ def _receive_sealed(
     slot.receive_newest = sealing.mark_sequence(slot.replay, slot.receive_newest, sequence)
     if moves:
         paths.move(slot, sender)
+        begin_line(state.lines[entity], tick)
         state.counters[datagrams.MOVES] += 1
     paths.credit_path(slot, length)
     if slot.farewell != 0:
@@ -154,17 +160,21 @@ def _take_message(state: ServerState, entity: int, bits: int, now_s: float, tick
         state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]
     acknowledge_reliable(slot, head[inputs.HEAD_RELIABLE_ACK])
     paths.prove_path(slot, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
-    _acknowledge_snapshots(state, entity, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS])
+    _acknowledge_snapshots(state, entity, head[inputs.HEAD_ACK_TICK], head[inputs.HEAD_ACK_BITS], tick)
     if head[inputs.HEAD_SAYS] == 1:
         take_said(state, entity, words, said_at, bits, now_s)
     return _TAKEN
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_bits: int) -> None:
+def _acknowledge_snapshots(
+    state: ServerState, entity: int, ack_tick: int, ack_bits: int, now_tick: int
+) -> None:
     """Make each newly acknowledged snapshot the baseline of the entities that it held."""
+    newest, counted = False, False
     if ack_tick > state.per_slot[ACKED_TICK, entity]:
         state.per_slot[ACKED_TICK, entity] = ack_tick
+        newest = True
     slot = state.slots[entity]
     turn = -ack_tick & _AGES
     received = np.uint64((ack_bits << 1) | 1)
@@ -178,7 +188,20 @@ def _acknowledge_snapshots(state: ServerState, entity: int, ack_tick: int, ack_b
         if tick > 0 and state.sent_ticks[entity, place] == tick:
             state.sent_ticks[entity, place] = 0
             slot.waiting &= ~(_ONE << np.uint64(bit))
+            state.lines[entity].delivered_bytes += state.sent_bytes[entity, place]
+            counted |= tick == ack_tick
             _acknowledge_snapshot(state, entity, tick, state.sent[entity, place])
+    if newest:
+        _note_round_trip(state, entity, ack_tick, counted, now_tick)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _note_round_trip(state: ServerState, entity: int, ack_tick: int, counted: bool, now_tick: int) -> None:
+    if ack_tick < state.identity[0].resumed_tick:
+        note_pause(state.lines[entity], now_tick)
+        return
+    if counted or now_tick - ack_tick >= HISTORY_TICKS:  # and not a tick in which it was sent none
+        note_acknowledged(state.lines[entity], now_tick - ack_tick, counted, now_tick)
 
 
 @njit(cache=True, nogil=True, **INNER)

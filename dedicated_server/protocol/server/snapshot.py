@@ -34,6 +34,7 @@ from dedicated_server.protocol.fields import (
     SNAPSHOT_WIDTHS,
     TICK_MASK,
 )
+from dedicated_server.protocol.server.line import COMFORT_BYTES, note_sent
 from dedicated_server.protocol.server.records import (
     common_age,
     gap_bits_for,
@@ -159,7 +160,8 @@ def _encode_snapshot(
     slot = state.slots[client]
     words = state.plain[client]
     budget = min(int64(state.per_slot[BUDGET_BYTES, client]), datagrams.MAX_DATAGRAM_BYTES)
-    budget_bits = 8 * (budget - datagrams.DOWN_HEADER_BYTES - sealing.tag_bytes(slot.cipher))
+    sealed_bytes = datagrams.DOWN_HEADER_BYTES + sealing.tag_bytes(slot.cipher)
+    budget_bits = 8 * (budget - sealed_bytes)
     base_age = common_age(state.views[BASELINE, client], selected, selected_count, tick)
     gap_bits = gap_bits_for(state.history.shape[1], selected_count, budget_bits)
 
@@ -189,6 +191,10 @@ def _encode_snapshot(
     for group in range(sent.shape[1]):
         sent[SENT_RECORDS, group] = state.sets[MEMBERS, group]
     state.sent_ticks[client, tick & _AGE_MASK] = tick
+    size_bytes = datagrams.IP_UDP_BYTES + sealed_bytes + ((position + 7) >> 3)
+    wanted_bytes = max(size_bytes, COMFORT_BYTES) if fitting < selected_count else size_bytes
+    note_sent(state.lines[client], wanted_bytes)
+    state.sent_bytes[client, tick & _AGE_MASK] = size_bytes
     slot.waiting |= _ONE << np.uint64(-tick & _AGE_MASK)
     slot.sent_newest_tick = tick
     state.per_slot[PLAIN_BITS, client] = position

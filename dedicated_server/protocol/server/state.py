@@ -25,6 +25,7 @@ from dedicated_server.protocol.entity_table import RECORD_WORDS
 from dedicated_server.protocol.fields import CLIENT_MESSAGE_FIELDS, HISTORY_TICKS, MAX_VITALS, TICK_HZ
 from dedicated_server.protocol.inputs import INPUT_COLUMNS, INPUT_RING
 from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES, RELIABLE_COLUMNS
+from dedicated_server.protocol.server.line import LINE, NO_LIMIT
 
 DEFAULT_BUDGET_BYTES = 256_000 // 8 // TICK_HZ - IP_UDP_BYTES  # 256 kbit/s, IP and UDP headers counted
 MAX_RECORDS = 256  # entities in one snapshot
@@ -171,6 +172,8 @@ IDENTITY = np.dtype(
         ("shows_health", np.int64),  # to whom a player's health is shown, SHOWN_TO_…
         ("shows_connection", np.int64),
         ("vitals_changed", np.int64),  # players whose vitals have changed in this tick
+        ("last_tick", np.int64),  # in which datagrams were opened
+        ("resumed_tick", np.int64),  # first behind the last ticks that were missed
         ("token_ahead_s", np.float64),  # Unix time, by which tokens expire, minus the time of ticks
     ],
     align=True,
@@ -198,6 +201,8 @@ class ServerState(NamedTuple):
     sent: npt.NDArray[
         np.uint64
     ]  # [N, HISTORY_TICKS, 2, G]: sets of entities in the snapshot kept there: records, leaves
+    lines: npt.NDArray[Any]  # LINE[N]: what each client's line carries
+    sent_bytes: npt.NDArray[np.int32]  # [N, HISTORY_TICKS]: size of the snapshot kept there, headers counted
     roster: npt.NDArray[Any]  # ROSTER[N]
     # [2, N]: health and connected of each player as `vitals` packs them; and, in the first places, the
     # players whose have changed in this tick
@@ -275,6 +280,8 @@ def allocate(
     identity["time_out_s"] = time_out_s
     identity["roster_version"] = 1
     identity["shows_health"], identity["shows_connection"] = shows
+    lines = zeros(n, LINE)
+    lines["limit_bytes"] = NO_LIMIT
     per_slot = zeros((PER_SLOT_ROWS, n), np.int32)
     per_slot[BUDGET_BYTES] = DEFAULT_BUDGET_BYTES
     per_slot[PACKED_COUNT] = -1
@@ -295,6 +302,8 @@ def allocate(
         views=zeros((2, n, e), np.int32),
         sent_ticks=zeros((n, HISTORY_TICKS), np.int32),
         sent=zeros((n, HISTORY_TICKS, 2, groups), np.uint64),
+        lines=lines,
+        sent_bytes=zeros((n, HISTORY_TICKS), np.int32),
         roster=roster,
         vitals=zeros((2, n), np.int32),
         shown=zeros(MAX_VITALS, np.int32),

@@ -106,14 +106,19 @@ def step(clients: LossyClients, number: int, now_s: float, half_m: float, counts
 
 
 @njit(cache=True, nogil=True)
-def deliver(clients: LossyClients, now_s: float) -> None:
-    """Take what has arrived out of the links: to the server's socket, or to the client."""
+def deliver_to_server(clients: LossyClients, now_s: float) -> None:
+    """Take what has arrived out of the links to the server, and send it to the server's socket."""
     while True:
         slot = link_pop(clients.up, now_s)
         if slot < 0:
             break
         datagram = clients.up.slots[slot]
         send(clients.descriptors[datagram.link], clients.up.payload[slot], datagram.length)
+
+
+@njit(cache=True, nogil=True)
+def deliver_to_clients(clients: LossyClients, now_s: float) -> None:
+    """Take what has arrived out of the links to the clients, and let them receive it."""
     while True:
         slot = link_pop(clients.down, now_s)
         if slot < 0:
@@ -197,7 +202,8 @@ def prepare(shared: SharedState, _send: Send) -> bool:
     config = RunConfig(2, link=LinkConfig())
     clients = _new_clients(config, shared, ClientSessions(2, 2), np.full(2, -1, np.int32))
     step(clients, 0, 0.0, 1.0, True)
-    deliver(clients, 0.0)
+    deliver_to_server(clients, 0.0)
+    deliver_to_clients(clients, 0.0)
     read(clients, np.zeros(0, np.int32), 0.0)
     return True
 
@@ -209,7 +215,8 @@ def _run_steps(
     known = np.zeros(config.players, np.int64)
     steps = StepLoop(shared, poller, STEP_HZ, STEPS_PER_FRAME, partial(read, clients))
     for number, now_s, _late_ns, window in steps:
-        deliver(clients, now_s)
+        deliver_to_server(clients, now_s)
+        deliver_to_clients(clients, now_s)
         step(clients, number, now_s, config.layout.half_m, window == Window.OPEN)
         if number % EVENT_STEPS == 0:
             _collect_hits(sessions, known, received)

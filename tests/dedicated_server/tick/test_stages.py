@@ -95,7 +95,7 @@ def test_each_stage_does_what_its_parts_do() -> None:
         update_interest(handle.address, tick, PHASE_PLAYING, 9, 1)
         update_combat_hints(a.world, a.hints)
         replicate_world(a.world, a.wire, a.records, a.match_state, PHASE_PLAYING, 9)
-        set_rates(a.wire, 1)
+        set_rates(a.world, a.wire, tick, PHASE_PLAYING, 1)
         select_entities(a.world, interest, a.wire, DEFAULT_BUDGET_BYTES, tick)
         assert bits_of(staged) == bits_of(stepwise)
 

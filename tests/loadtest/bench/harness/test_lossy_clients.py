@@ -19,7 +19,8 @@ from loadtest.bench.harness import lossy_clients
 from loadtest.bench.harness.lossy_clients import (
     ERROR_BIN_M,
     LossyClients,
-    deliver,
+    deliver_to_clients,
+    deliver_to_server,
     measure_shown_error,
     read,
     step,
@@ -108,17 +109,20 @@ def test_what_players_say_reaches_the_server_after_its_line_and_not_before() -> 
             clients.state.sessions["started_at_s"] = -1.0
             for number in range(lossy_clients.STEPS_PER_FRAME):
                 step(clients, number, 10.0, 50.0, True)
-            deliver(clients, 10.049)
+            deliver_to_server(clients, 10.049)
+            deliver_to_clients(clients, 10.049)
             with pytest.raises(BlockingIOError):
                 ears.recv(2_000)
-            deliver(clients, 10.051)
+            deliver_to_server(clients, 10.051)
+            deliver_to_clients(clients, 10.051)
             assert clients.up.counts[DELIVERED] == clients.up.counts[SENT] == PLAYERS
             assert [len(ears.recv(2_000)) for _ in range(PLAYERS)] == [REQUEST_BYTES] * PLAYERS
 
             ears.sendto(b"nothing that a client would take in", mouth.getsockname())
             read(clients, np.array([0], np.int32), 11.0)
             assert clients.down.counts[SENT] == 1
-            deliver(clients, 11.1)
+            deliver_to_server(clients, 11.1)
+            deliver_to_clients(clients, 11.1)
             assert clients.state.drops.sum() == 1
 
 
