@@ -642,7 +642,7 @@ def engines(
 def thin(
     players: Annotated[int, typer.Option(min=2, max=200, help="Clients; every other line is too thin.")] = 20,
     seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Of the match; it is emulated.")] = 60.0,
-    kbit_s: Annotated[float, typer.Option(min=1.0, help="That a thin line carries towards its client.")] = 30.0,
+    kbit_s: Annotated[float, typer.Option(min=1.0, help="That a thin line carries to its client.")] = 30.0,
     buffer_s: Annotated[float, typer.Option(min=0.0, help="How long a datagram may wait before it.")] = 5.0,
     seed: Seed = 1,
     as_json: AsJson = False,

@@ -40,10 +40,10 @@ def run(
 ) -> dict[str, Any]:
     """Play one match in which every other player's line is too thin, and one over radio that is not.
 
-    Returns what is printed. ``behind_ms``: how old what a player behind a thin line is shown is, in every tick
-    after the first seconds. ``queue_ms``: what waits before the line. ``recovered_s``: from when the lines
+    Returns what is printed. ``behind_ms``: how old it is what a player behind a thin line is shown, in every
+    tick after the first seconds. ``queue_ms``: what waits before the line. ``recovered_s``: from when lines
     carry everything until each such player gets a snapshot in every tick. ``radio``: the share of snapshots
-    that players get whose line loses 30 % and jitters by 200 ms, and has room.
+    that players are sent whose line loses 30 % and jitters by 200 ms, and has room.
     """
     line = line or ThinLine()
     figures = _thin(players, seconds, line, seed)
