@@ -75,7 +75,7 @@ class Player:
                 break
             self._take_in(datagram, now_s)
         east = FULL_SPEED if self._frame // TURN_FRAMES % 2 else -FULL_SPEED
-        length = int(client_transmit(self.sessions.state, 0, now_s, east, 0, 0, 0, 0, self._out))
+        length = int(client_transmit(self.sessions.state, 0, now_s, east, 0, 0, 0, 0.0, self._out))
         if length == 0:
             return
         try:
@@ -151,5 +151,5 @@ def _load_kernels() -> None:
     """Load or compile what a frame calls, which is no player's wait."""
     sessions = ClientSessions(1, 1)
     room = np.zeros(DATAGRAM_BYTES, np.uint8)
-    client_transmit(sessions.state, 0, 0.0, 0, 0, 0, 0, 0, room)
+    client_transmit(sessions.state, 0, 0.0, 0, 0, 0, 0, 0.0, room)
     client_receive(sessions.state, 0, room, 0, 0.0)
