@@ -276,6 +276,7 @@ async def _play(
             ended = await session.run()
         except asyncio.CancelledError:
             session.abort("the server was told to stop in the middle of the match")
+            await session.part()
             await _stop(producer, clock, ABORT_FLUSH_S)
             await send_report(json.dumps(session.report()))
             return EXIT_ENDED if session.is_safe else EXIT_FAILED

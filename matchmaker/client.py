@@ -173,6 +173,7 @@ class MatchmakerClient:
         client_key: str | None = None,
         party: str | None = None,
         attributes: Mapping[str, Mapping[str, Any]] | None = None,
+        ciphers: Sequence[str] = (),
     ) -> CreatedTicket:
         """Queue for a match.
 
@@ -186,6 +187,7 @@ class MatchmakerClient:
                 when all have made their tickets.
             attributes: what the mode's rule set asks of a player, such as ``{"map": {"S": "harbour"},
                 "level": {"N": 12}}``.
+            ciphers: what the client can seal datagrams with beside ChaCha20-Poly1305: ``aegis-128l``.
 
         Raises:
             TicketExistsError: the player has another live ticket.
@@ -202,6 +204,8 @@ class MatchmakerClient:
             request["party"] = {"claim": party}
         if attributes is not None:
             request["attributes"] = {name: dict(value) for name, value in attributes.items()}
+        if ciphers:
+            request["ciphers"] = list(ciphers)
         response = await self._call("POST", "/v1/tickets", json=request)
         return CreatedTicket(**response.json(), repeated=response.status_code == httpx2.codes.OK)
 

@@ -33,6 +33,7 @@ MAX_BATCH = 500  # tickets made in one call
 MAX_ATTRIBUTES = 50  # of one ticket
 MAX_ITEMS = 100  # strings of a list, keys of a map
 MAX_CHARS = 100  # of a string, and of a key
+MAX_CIPHERS = 16  # that a client names
 MAX_PLAYER_ID = 2**63 - 1
 MAX_REVISION = 2**53 - 1  # what Lua counts exactly
 
@@ -118,6 +119,15 @@ class TicketRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=[{"map": {"S": "harbour"}, "roles": {"SL": ["healer", "tank"]}}],
         ),
     ] = None
+    ciphers: Annotated[
+        Annotated[list[Name], Meta(max_length=MAX_CIPHERS)],
+        Meta(
+            description="What the client can seal datagrams with, beside chacha20-poly1305, which every "
+            "client has: aegis-128l, where it is to be used if the server has it, too. Other names are "
+            "passed over. It is no part of the wish.",
+            examples=[["chacha20-poly1305", "aegis-128l"]],
+        ),
+    ] = msgspec.field(default_factory=list)
 
 
 class PlayerTicketRequest(TicketRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -42,6 +42,7 @@ from meta_service.domain.export import Exports
 from meta_service.domain.friends import Friends
 from meta_service.domain.hashing import Passwords, processes_of
 from meta_service.domain.history import History
+from meta_service.domain.kicks import MatchKicks
 from meta_service.domain.leaderboards import Leaderboards
 from meta_service.domain.logins import Logins
 from meta_service.domain.names import Names
@@ -149,6 +150,7 @@ def build(settings: Settings, clock: Clock | None = None, seasons: Seasons | Non
             ended_sessions=EndedSessions(cache),
             revoked_tokens=RevokedTokens(cache),
             bans=Bans(players),
+            match_kicks=MatchKicks(cache, Audit(store)),
             audit=Audit(store),
             credentials=Credentials(store, cache, passwords),
             names=Names(players, settings.name_change_s),

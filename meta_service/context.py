@@ -20,6 +20,7 @@ from meta_service.domain.erasure import Erasures
 from meta_service.domain.export import Exports
 from meta_service.domain.friends import Friends
 from meta_service.domain.history import History
+from meta_service.domain.kicks import MatchKicks
 from meta_service.domain.leaderboards import Leaderboards
 from meta_service.domain.logins import Logins
 from meta_service.domain.names import Names
@@ -52,6 +53,7 @@ class Context:
     ended_sessions: EndedSessions
     revoked_tokens: RevokedTokens
     bans: Bans
+    match_kicks: MatchKicks
     audit: Audit
     credentials: Credentials
     names: Names

@@ -17,6 +17,7 @@
     │   ├── UnknownMatchError        no such match in the store
     │   ├── UnknownSeasonError       no such season in the table, or none has begun
     │   ├── MatchClosedError         the match was given up; its server ends itself
+    │   ├── NotInMatchError          the player is in no match that they could be put out of
     │   ├── InsufficientFundsError   the wallet holds less than the price
     │   ├── SoldOutError             the stock is used up
     │   ├── OwnershipLimitError      the player may not own more of the item
@@ -118,6 +119,12 @@ class UnknownPlayerError(RefusedError):
     """Raised when a player is known nowhere. The caller should log in."""
 
     status, slug = 404, "unknown-player"
+
+
+class NotInMatchError(RefusedError):
+    """Raised when a player is in no match. The caller may ban them, if they are to stay out."""
+
+    slug = "not-in-match"
 
 
 class UnknownItemError(RefusedError):

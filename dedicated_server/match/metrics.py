@@ -38,6 +38,12 @@ COUNTERS: Final = {
         "Players who came into free slots of the running match.",
     ),
     "launchday_match_players_kicked": ("players_kicked", "Players who had to leave, such as banned ones."),
+    "launchday_match_pings": ("pings", "Places that players showed to their team."),
+    "launchday_match_pings_refused": ("pings_refused", "Pings of players who had shown too many."),
+    "launchday_match_reliable_overflow": (
+        "reliable_overflow",
+        "Reliable messages for which a client that fell behind had no room.",
+    ),
     "launchday_match_tokens_expired": (
         "tokens_expired",
         "Times that a client was told that its connect token has expired.",
@@ -101,6 +107,16 @@ class MatchMetrics(Collector):
                 for point, quantile in QUANTILES:
                     _add(time, [*labels, quantile], _part(report, key).get(point), US)
             yield time
+        words = CounterMetricFamily(
+            "launchday_match_words",
+            "What clients were told: refusals, farewells, answered farewells, unsealed answers.",
+            labels=[*by_server, "word", "reason"],
+        )
+        for labels, report in playing:
+            for word in _part(report, "words"):
+                for reason, count in _part(report["words"], word).items():
+                    _add(words, [*labels, word, reason], count)
+        yield words
         stage = GaugeMetricFamily(
             "launchday_match_stage_seconds",
             "Median time of a tick's stage. Of the last minute.",

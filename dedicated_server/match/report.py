@@ -12,7 +12,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol.datagrams import CONNECTED, EXPIRED_TOLD
+from dedicated_server.protocol.datagrams import (
+    CONNECTED,
+    EXPIRED_TOLD,
+    PINGS,
+    PINGS_REFUSED,
+    RELIABLE_OVERFLOW,
+)
 from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.simulation.world import (
     ALIVE,
@@ -114,6 +120,8 @@ def build_report(engine: Engine) -> dict[str, Any]:
     match. ``players_joined`` and ``players_lost`` still count the players who had those slots before them.
     ``players_kicked`` had to leave, and are not among the lost.
     ``tokens_expired`` counts how often clients were told that their connect token has expired.
+    ``words``: what clients were told, by reason: ``refusals``, ``farewells`` and those of them that were
+    ``answered``, and ``unsealed`` answers. ``pings``: places shown to a team, and ``pings_refused``.
     ``sides``: teams of the mode, 0 where everybody plays alone; ``scores``: of each score field, what each
     team has.
     ``snapshot_every``: 1 while each client gets a snapshot in each tick; 2 or 4 under overload.
@@ -148,6 +156,10 @@ def _plain(engine: Engine) -> dict[str, Any]:
         "tx_datagrams": traffic.tx_datagrams,
         "dropped": dropped,
         "tokens_expired": int(wire.state.counters[EXPIRED_TOLD]),
+        "words": wire.words_by_reason(),
+        "pings": int(wire.state.counters[PINGS]),
+        "pings_refused": int(wire.state.counters[PINGS_REFUSED]),
+        "reliable_overflow": int(wire.state.counters[RELIABLE_OVERFLOW]),
         "events_emitted": engine.events_emitted,
         "events_lost": int(world.counters[EVENTS_LOST]),
     }

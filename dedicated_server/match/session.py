@@ -32,6 +32,7 @@ from dedicated_server.match.early_commits import MetaService
 from dedicated_server.match.events import EventSink, MatchEvents
 from dedicated_server.match.final_commit import FinalCommit, ResultsLostError, Spool
 from dedicated_server.match.kicks import KickFollower, KickSource
+from dedicated_server.match.parting import answering, part
 from dedicated_server.match.report import build_report, draft_report
 from dedicated_server.match.report_thread import ReportThread
 from dedicated_server.match.spec import MatchSpec
@@ -166,9 +167,11 @@ class MatchSession:
             events = self._events(engine)
             self._backfill = self._backfill_agent(engine, events)
             await self._play(engine, events)
-            await self._commit(self._collect_results(engine, events))
+            async with answering(engine, self._clock):
+                await self._commit(self._collect_results(engine, events))
         except Exception as error:
             self._end(_cause(error))
+            await self.part()
         else:
             self._outcome = {"outcome": "ended"}
         return self._outcome["outcome"] == "ended"
@@ -193,6 +196,12 @@ class MatchSession:
     def is_safe(self) -> bool:
         """Whether the match was played to its end, and its results are committed or on the disk."""
         return self._final_commit.safe
+
+    async def part(self) -> None:
+        """Tell the players of a match that does not go on that the server goes away, where there is one."""
+        if self._engine is not None:
+            with contextlib.suppress(OSError):  # the socket's, where that is what ended it
+                await part(self._engine, self._clock)
 
     def abort(self, reason: str) -> None:
         """Note how a cancelled match ended: it failed for a reason, unless its results are safe."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -34,6 +34,9 @@ RANDOM_BYTES = NONCE_BYTES + 2 * KEY_BYTES  # drawn for each token
 CIPHER_CHACHA20_POLY1305 = 1
 CIPHER_AEGIS_128L = 2
 CIPHERS = {CIPHER_CHACHA20_POLY1305: "ChaCha20-Poly1305", CIPHER_AEGIS_128L: "AEGIS-128L"}
+# As a client names those that it has, when it asks for a match.
+CIPHER_NAMES = {"chacha20-poly1305": CIPHER_CHACHA20_POLY1305, "aegis-128l": CIPHER_AEGIS_128L}
+EVERY_CLIENTS = 1 << CIPHER_CHACHA20_POLY1305  # what any client has: bit n is cipher n
 
 # version, cipher, expiry: sent in the clear, sealed in as associated data
 ASSOCIATED = struct.Struct("<8sBQ")
@@ -123,9 +126,20 @@ class PrivateToken:
 def best_cipher() -> int:
     """AEGIS-128L where this processor has AES (0.07 µs for 400 bytes), else ChaCha20-Poly1305 (0.9 µs).
 
-    Both ends support both; directors and game servers of a fleet are assumed to be of one make.
+    Servers support both; directors and game servers of a fleet are assumed to be of one make.
     """
     return CIPHER_AEGIS_128L if sodium_library.has_aes() else CIPHER_CHACHA20_POLY1305
+
+
+def known_ciphers(names: Iterable[str]) -> int:
+    """The ciphers of these names that there are, bit n for cipher n, and what every client has."""
+    return sum({1 << CIPHER_NAMES[name] for name in names if name in CIPHER_NAMES} | {EVERY_CLIENTS})
+
+
+def cipher_for(known: int) -> int:
+    """The cipher for a client that has these, bit n for cipher n: the best of both, else what all have."""
+    best = best_cipher()
+    return best if known >> best & 1 else CIPHER_CHACHA20_POLY1305
 
 
 def seal(
@@ -179,23 +193,28 @@ def seal_roster(
     issued_at: float,
     expires_at: float,
     random: bytes,
+    ciphers: Sequence[int],
     other_address: str = "",
 ) -> list[bytes]:
     """The tokens of many players of a match, as `seal` would issue them, at two fifths of the cost.
 
-    ``roster``: (player id, entity, team) of each; ``random``: RANDOM_BYTES for each.
+    ``roster``: (player id, entity, team) of each; ``random``: RANDOM_BYTES for each; ``ciphers``: of each, as
+    `cipher_for` chose it.
     """
     if len(fleet_key) != KEY_BYTES:
         raise ValueError("the fleet key must have 32 bytes")
     if len(random) != RANDOM_BYTES * len(roster):
         raise ValueError(f"tokens are made from {RANDOM_BYTES} random bytes each")
-    associated = ASSOCIATED.pack(VERSION, best_cipher(), _milliseconds(expires_at))
+    heads = {
+        cipher: ASSOCIATED.pack(VERSION, cipher, _milliseconds(expires_at)) for cipher in sorted(CIPHERS)
+    }
     ip, other = pack_address(address), pack_address(other_address)
     match, issued_ms = match_id.bytes, _milliseconds(issued_at)
     sealed = ffi.new("unsigned char[]", SEALED_BYTES)
     view = ffi.buffer(sealed, SEALED_BYTES)
     tokens = []
-    for place, (player_id, entity, team) in enumerate(roster):
+    for place, ((player_id, entity, team), cipher) in enumerate(zip(roster, ciphers, strict=True)):
+        associated = heads[cipher]
         at = place * RANDOM_BYTES
         nonce = random[at : at + NONCE_BYTES]
         up = random[at + NONCE_BYTES : at + NONCE_BYTES + KEY_BYTES]

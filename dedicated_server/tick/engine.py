@@ -17,8 +17,16 @@ import numpy.typing as npt
 
 from dedicated_server.modes import load_mode
 from dedicated_server.native.memory import Arena, StateHandle
-from dedicated_server.protocol.datagrams import CONNECTED, LEFT, TIME_OUT_S
+from dedicated_server.protocol.datagrams import (
+    CONNECTED,
+    FAREWELL_REPEAT_S,
+    FAREWELL_REPEATS,
+    LEFT,
+    TIME_OUT_S,
+)
 from dedicated_server.protocol.fields import PHASE_OVER, PHASE_PLAYING, PHASE_WAITING, SHOWN_TO
+from dedicated_server.protocol.reasons import MATCH_OVER
+from dedicated_server.protocol.server.farewells import close_sessions
 from dedicated_server.protocol.server.wire import ServerWire
 from dedicated_server.recording.recorder import Recorder
 from dedicated_server.replication.replicate import queue_match_over
@@ -44,6 +52,7 @@ DRAIN, OPEN, APPLY, SIMULATE, INTEREST, ENCODE, SEAL, SEND = range(len(STAGES))
 
 RESULT_S: Final = 1.0  # for how long the result is sent,
 MAX_RESULT_S: Final = 3.0  # and for how long at most to clients that have not acknowledged it
+FAREWELL_S: Final = FAREWELL_REPEATS * FAREWELL_REPEAT_S  # and then for how long at most that it is over
 SLACK_PLAYERS: Final = 64  # a smaller match stays in the caches: nothing is gained by prefetching
 SLACK_LOAD: Final = 0.05  # of a period: beside so short a tick, beginning 0.1 ms late is nothing
 PAUSE_S: Final = 1.0  # a server that missed so much at once was stopped: no overload skips sixty ticks
@@ -155,6 +164,7 @@ class Engine:
         self._opened_at_s: float | None = None
         self._first_joined_at_s: float | None = None
         self._over_at_s = 0.0
+        self._closed_at_s = 0.0
         self._placements: npt.NDArray[np.int32] | None = None
         self._lost_at_end: npt.NDArray[np.bool_] | None = None
 
@@ -207,6 +217,7 @@ class Engine:
         if missed_s > PAUSE_S:
             self.wire.state.slots["received_at_s"] += missed_s
             self._over_at_s += missed_s
+            self._closed_at_s += missed_s
             if self._opened_at_s is not None:
                 self._opened_at_s += missed_s
             if self._first_joined_at_s is not None:
@@ -296,7 +307,8 @@ class Engine:
     def _end_when_over(self, now_s: float) -> None:
         """End the match when its mode says so.
 
-        Finish when the result is acknowledged or was sent for long enough.
+        When the result is acknowledged, or was sent for long enough, everybody is told that it is over.
+        Finish when they have answered, or could have.
         """
         if self.phase == Phase.PLAYING:
             self._countdown_ticks = self._closed_tick - self.tick_number
@@ -308,11 +320,42 @@ class Engine:
                 winner = int(np.argmin(self._placements))
                 queue_match_over(self.wire.state, self._placements, self.slots.kills, winner)
                 self._lost_at_end = self.slots.lost  # before everybody leaves
-        elif self.phase == Phase.OVER:
+        elif self.phase == Phase.OVER and not self.closed:
             sent_s = now_s - self._over_at_s
-            self.finished = sent_s >= MAX_RESULT_S or (sent_s >= RESULT_S and self._result_is_known())
+            if sent_s >= MAX_RESULT_S or (sent_s >= RESULT_S and self._result_is_known()):
+                self.close(MATCH_OVER)
+                self._closed_at_s = now_s
+        elif self.phase == Phase.OVER:
+            self.finished = not self.parting or now_s - self._closed_at_s >= FAREWELL_S
             if self.finished and self._recorder is not None:
                 self._recorder.finish(self.match.world, self.match.placements())
+
+    def close(self, reason: int) -> None:
+        """Tell everybody who is connected why the server parts, of `protocol.reasons`, from the next send on.
+
+        Who asks to be let in from then on is refused for the same reason. Closing it again changes nothing.
+        """
+        if not self.closed:
+            close_sessions(self.wire.state, reason)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody is let in any more."""
+        return bool(self.wire.state.identity["closed"][0])
+
+    @property
+    def parting(self) -> bool:
+        """Whether somebody is still to be told that the server has closed, and has not answered."""
+        slots = self.wire.state.slots
+        waiting = (self.wire.status == CONNECTED) & (slots["farewell_left"] > 0)
+        return bool(waiting.any())
+
+    def answer(self, now_s: float) -> None:
+        """Read what arrived and answer it, without a tick: for a server that has closed and still runs."""
+        state, transport, wire = self._state_handle.address, self.transport, self.wire
+        open_datagrams(state, transport.drain(), now_s, self.tick_number, False, -math.inf)
+        seal_datagrams(state, now_s)
+        transport.send(wire.out_buf, wire.out_len, wire.out_addr, int(wire.out_count[0]))
 
     def _result_is_known(self) -> bool:
         """Whether every connected client has acknowledged all reliable messages."""

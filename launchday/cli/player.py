@@ -1,4 +1,4 @@
-"""``launchday player …``: see a player, give and take, ban, as tables for people and as JSON for scripts.
+"""``launchday player …``: see a player, give, take, kick, ban, as tables for people and as JSON for scripts.
 
 Each act is a call of the meta service at the setting ``meta_url``, and a row of its audit with the
 operator's name. The token is ``operator_token``, or one signed with the operators' key for whoever is logged
@@ -54,7 +54,7 @@ def _id(text: str) -> int:
 
 
 app = typer.Typer(
-    name="player", help="See a player, give and take, ban; for operators.", no_args_is_help=True
+    name="player", help="See a player, give and take, kick, ban; for operators.", no_args_is_help=True
 )
 PlayerId = Annotated[int, typer.Argument(metavar="ID", help="The player's id.", parser=_id)]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a line; the audit keeps it.")]
@@ -155,6 +155,13 @@ def ban(
     ends_at = None if for_good else _end(for_time, until)
     made = _run(lambda meta: meta.ban(player, reason, ends_at))
     _answer(made, f"{player}: banned {_until(made.ends_at)}: {made.reason}", as_json)
+
+
+@app.command()
+def kick(player: PlayerId, reason: Reason, as_json: AsJson = False) -> None:
+    """Put a player out of the match that they are in; they may queue for another."""
+    done = _run(lambda meta: meta.kick(player, reason))
+    _answer(done, f"{player}: kicked from match {done.match_id} on {done.server}", as_json)
 
 
 @app.command()

@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from dedicated_server.protocol import reasons
 from dedicated_server.protocol.client.state import (
     CLIENT_CONNECTED,
+    CLIENT_DISMISSED,
     CLIENT_GONE,
     CLIENT_REFUSED,
     CLIENT_TIMED_OUT,
 )
-from loadtest.bots.step import DIED, MATCH_OVER
+from loadtest.bots.step import DIED, MATCH_OVER, REASON_AT
 from loadtest.scenario.link_profiles import LinkProfile
 
 
@@ -40,6 +42,7 @@ class SessionStatistics:
         rtt_ms: waits for the server's tick and the client's frame included; NaN where it was never measured.
         received_bytes, sent_bytes: UDP payload.
         kills, deaths: of the bot's player, that its client was told of.
+        reason: why the server did not let the client in, or let it go, of `protocol.reasons`; 0: it has not.
     """
 
     rtt_ms: float
@@ -47,6 +50,7 @@ class SessionStatistics:
     sent_bytes: int
     kills: int = 0
     deaths: int = 0
+    reason: int = 0
 
 
 class SessionStatus:
@@ -71,13 +75,18 @@ class SessionStatus:
 
     @property
     def broken(self) -> bool:
-        """Whether the session timed out, or the handshake failed."""
-        return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE, CLIENT_REFUSED)
+        """Whether the session timed out or was ended by the server, or the handshake failed."""
+        return self.value & 0xFF in (CLIENT_TIMED_OUT, CLIENT_GONE, CLIENT_REFUSED, CLIENT_DISMISSED)
 
     @property
-    def refused(self) -> bool:
-        """Whether the server has told the client that it does not take its token."""
-        return self.value & 0xFF == CLIENT_REFUSED
+    def reason(self) -> str:
+        """What the server has said of it, in a word of `protocol.reasons`; empty: nothing."""
+        return reasons.name_of(self.value >> REASON_AT)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the server has told the client that its token has expired."""
+        return self.value & 0xFF == CLIENT_REFUSED and self.value >> REASON_AT == reasons.EXPIRED
 
     @property
     def died(self) -> bool:
@@ -87,7 +96,7 @@ class SessionStatus:
     @property
     def match_over(self) -> bool:
         """Whether the server has said that the match is over."""
-        return bool(self.value & MATCH_OVER)
+        return bool(self.value & MATCH_OVER) or self.value >> REASON_AT == reasons.MATCH_OVER
 
     def update(self, value: int) -> None:
         """Set a new status; called on the event loop."""

@@ -50,6 +50,7 @@ NO_SESSION = -1
 # Bits of a bot's session status beside its client's state (the low byte).
 DIED = 1 << 8
 MATCH_OVER = 1 << 9
+REASON_AT = 16  # and from this bit on what the server has said of it, of `protocol.reasons`
 
 # Offsets into Swarm.counts.
 RECEIVED = 0
@@ -271,7 +272,7 @@ def _status(swarm: SwarmState, bot: int, session: int) -> int:
     clients = swarm.knowledge.wire
     record = clients.sessions[session]
     # Where death is final, a dead player may get no more records of its own body.
-    status = np.int64(record.state) | (swarm.status[bot] & DIED)
+    status = np.int64(record.state) | (swarm.status[bot] & DIED) | np.int64(record.reason) << REASON_AT
     if record.match_over:
         status |= MATCH_OVER
     own = record.own_entity

@@ -262,6 +262,7 @@ class Swarm:
                 sent_bytes=int(record["sent_bytes"]),
                 kills=int(self._state.combat[bot, KILLS]),
                 deaths=int(self._state.combat[bot, DEATHS]),
+                reason=int(record["reason"]),
             )
             self._status.pop(bot, None)
             self._region.pop(bot, None)

@@ -8,6 +8,7 @@
 - So must the clients of the players who saw all of their matches to the end: for their kills and deaths, over
   all of their lives.
 - A party that queued together must be in one match.
+- No client may have heard a word of a game server's, a refusal or a farewell, that none has said.
 - Nobody who reads events may find that a log no longer has some, or find another log in its place without
   knowing how the old one ended.
 """
@@ -16,11 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from dedicated_server.protocol.reasons import REASONS
+from dedicated_server.protocol.reasons import UNSEALED as UNDER_NO_KEY
 from loadtest.flood.watching.counters import BackendCounters, ServiceCounters
 from loadtest.players.player_records import PlayerRecords
 from rewards.events.logs.gaps import Gap
+
+# Said to who is no client of the server; it keeps no count of them by match.
+UNSEALED = {reason.name for reason in REASONS if reason.said == (UNDER_NO_KEY,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,7 @@ def balance(
     parties: tuple[int, int] = (0, 0),
     gaps: Sequence[Gap] = (),
     seen: Witnessed = Witnessed(),
+    told: Mapping[str, int] = MappingProxyType({}),
 ) -> Ledger:
     """Compare the counters of a run with each other.
 
@@ -208,6 +216,7 @@ def balance(
         parties: parties that were matched, and how many of them are in one match.
         gaps: what the load test's own consumer found in the logs.
         seen: what the players saw who stayed to the end.
+        told: sessions of the bots that a game server refused or ended, by the reason that it gave.
     """
     queue, fleet, meta, rewards = counters.matchmaker, counters.fleet, counters.meta, counters.rewards
     ends = {name: int(queue[name]) for name in ("matched", "cancelled", "expired", "failed")}
@@ -254,6 +263,7 @@ def balance(
             *_kills_of_survivors(fleet, kill_events, killed),
             *_witnessed(seen),
             *_parties(*parties),
+            *_words(fleet, told, killed),
             *_missing_events(rewards, gaps),
         )
     )
@@ -291,6 +301,37 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
     return (
         LedgerLine("parties", (LedgerEntry("matched", placed), LedgerEntry("complete in one match", whole))),
     )
+
+
+def _words(
+    fleet: ServiceCounters, heard: Mapping[str, int], killed: ExpectedLosses
+) -> tuple[LedgerLine, ...]:
+    """What game servers said beside what clients heard, a line a reason.
+
+    A word may be lost, and one who has left hears nothing. But what is heard was said, and what was answered
+    was heard, or its client had left at that moment. Nobody knows what a server said after its last report,
+    so with servers that were killed there is nothing to compare.
+    """
+    if killed.servers:
+        return ()
+    lines = []
+    refusals, farewells, answered = (
+        fleet.get(f"told_{kind}") or {} for kind in ("refusals", "farewells", "answered")
+    )
+    for reason in sorted({*refusals, *farewells, *(set(heard) - UNSEALED)}):
+        said = int(refusals.get(reason, 0)) + int(farewells.get(reason, 0))
+        unheard = max(said - heard.get(reason, 0), 0)
+        detail = f"{heard.get(reason, 0)} + {unheard}; {answered.get(reason, 0)} farewells were answered"
+        lines.append(
+            LedgerLine(
+                f"told {reason}",
+                (
+                    LedgerEntry("said by game servers", said),
+                    LedgerEntry("heard by clients + not heard", heard.get(reason, 0) + unheard, detail),
+                ),
+            )
+        )
+    return tuple(lines)
 
 
 def _missing_events(rewards: ServiceCounters, gaps: Sequence[Gap]) -> tuple[LedgerLine, ...]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 from uuid import UUID
 
+from dedicated_server.protocol.connect_token import CIPHER_NAMES
 from launchday.resilience.http_client import ServiceClient
 from launchday.settings import Settings
 from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
@@ -265,6 +266,7 @@ class HttpBackendClient:
                     party=party,
                     platform=platform,
                     cross_play=cross_play,
+                    ciphers=list(CIPHER_NAMES),
                 )
             except TicketExistsError as error:  # a requeued ticket of a lost match that the player had left
                 return error.ticket_id

@@ -76,11 +76,12 @@ class GameSession:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 while not self._status.connected:
-                    if self._status.refused:
+                    if self._status.expired:
                         self._records.tokens_expired[self._bot] += 1
                         raise TokenExpiredError("the game server takes the connect token for expired")
                     if self._status.broken:
-                        raise SessionBrokenError("the game server did not let the player in")
+                        said = self._status.reason or "it does not answer any more"
+                        raise SessionBrokenError(f"the game server did not let the player in: {said}")
                     await self._status.wait_for_change()
         except TimeoutError as error:
             raise SessionBrokenError("the game server did not answer the handshake") from error
@@ -92,7 +93,8 @@ class GameSession:
         """
         while not self._status.match_over:
             if self._status.broken:
-                raise SessionBrokenError("the session broke during the match")
+                said = self._status.reason or "the game server fell silent"
+                raise SessionBrokenError(f"the session broke during the match: {said}")
             if self._status.died and not self._died:
                 self._died = True
                 return PlayEnd.DIED
@@ -126,6 +128,7 @@ class GameSession:
         if not self._status.match_over:
             records.matches_missed[bot] += 1
         measured = await self._swarm.leave(bot, silently=silently)
+        records.note_told(bot, measured.reason)
         records.kills_seen[bot] += measured.kills
         records.deaths_seen[bot] += measured.deaths
         connected_s = self._clock() - records.connected_s[bot]

@@ -8,6 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dedicated_server.protocol import reasons
+
+TOLD = "told_"  # and a reason's name: a column of the records
+
 
 class PlayerState(IntEnum):
     """Where a player is in the journey."""
@@ -105,6 +109,8 @@ class PlayerRecords:
         disconnects, reconnects: int64[n], connections dropped on purpose, and those of them that came back.
         roams: int64[n], times that a player's address changed in a match.
         tokens_expired: int64[n], times that a game server told the client that its token has expired.
+        told_…: int64[n] for each name of `protocol.reasons`, sessions of which a game server has told the
+            client that it does not let it in, or lets it go, for that reason.
         crashes: int64[n], clients killed in a match, on purpose.
         kills_seen, deaths_seen: int64[n], kills by the player and deaths of the player, over all their lives,
             that their own clients were told of.
@@ -145,6 +151,8 @@ class PlayerRecords:
         self.reconnects = np.zeros(count, np.int64)
         self.roams = np.zeros(count, np.int64)
         self.tokens_expired = np.zeros(count, np.int64)
+        for name in reasons.NAMES[1:]:
+            setattr(self, TOLD + name, np.zeros(count, np.int64))
         self.crashes = np.zeros(count, np.int64)
         self.kills_seen = np.zeros(count, np.int64)
         self.deaths_seen = np.zeros(count, np.int64)
@@ -157,6 +165,16 @@ class PlayerRecords:
 
     def __len__(self) -> int:
         return len(self.state)
+
+    def note_told(self, bot: int, reason: int) -> None:
+        """Note what a game server said of a session: a number of `protocol.reasons`; 0: nothing."""
+        if 0 < reason < len(reasons.NAMES):
+            getattr(self, TOLD + reasons.NAMES[reason])[bot] += 1
+
+    def told(self) -> dict[str, int]:
+        """How many sessions ended by a game server's word, by its reason."""
+        counts = {name: int(getattr(self, TOLD + name).sum()) for name in reasons.NAMES[1:]}
+        return {name: count for name, count in counts.items() if count}
 
     def count_by_state(self) -> npt.NDArray[np.int64]:
         """int64[states]: players in each PlayerState."""

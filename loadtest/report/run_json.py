@@ -96,6 +96,7 @@ def run_as_json(outcome: RunOutcome) -> dict[str, Any]:
         "roam_back_s": percentiles(records.roam_back_s, 50, 95, 100, digits=4)
         | {"count": len(records.roam_back_s)},
         "tokens_expired": int(records.tokens_expired.sum()),
+        "told": records.told(),
         "crashes": int(records.crashes.sum()),
         "back_s": percentiles(records.back_s, 50, 95, 100, digits=4) | {"count": len(records.back_s)},
         "refusals": outcome.requests.refusals,

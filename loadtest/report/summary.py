@@ -72,6 +72,8 @@ def _of_players(outcome: RunOutcome) -> Iterator[tuple[str, str]]:
         yield figures.mode, figures.sentence
     if records.tokens_expired.any():
         yield "expired", f"{int(records.tokens_expired.sum()):,} connect tokens, by the servers' clocks"
+    if told := records.told():
+        yield "told", ", ".join(f"{count:,} × {name}" for name, count in told.items())
     if records.crashes.any():
         yield "came back", _came_back(records)
     if records.roams.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from dedicated_server.protocol.connect_token import known_ciphers
 from launchday.clock import Clock
 from launchday.problems import ProblemError
 from launchday.settings import Settings
@@ -110,4 +111,5 @@ class TicketMaker:
             watched=watched,
             wish=wish_of(request) if request.client_key else "",
             by_service=by_service,
+            ciphers=known_ciphers(request.ciphers),
         )

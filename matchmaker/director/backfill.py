@@ -346,6 +346,7 @@ class Backfill:
             list(zip(claim.player_ids, claim.entities, claim.teams, strict=True)),
             self._clock,
             self._clock.wall(),
+            record,
         )
         kept = requeue_arguments(
             self._mode, self._regions, record, self._rules.match_s, self._scripts.retention_s

@@ -269,6 +269,7 @@ class Placement:
             list(zip(proposal.player_ids, range(len(proposal.player_ids)), proposal.teams, strict=True)),
             self._clock,
             self._clock.wall(),
+            requeue_record,
         )
         async with self._writes:
             await self._queue.assign(proposal, views, now, requeue_record)

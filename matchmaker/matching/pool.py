@@ -41,6 +41,7 @@ class Pool:
         self.skill_deviation = np.zeros(0, np.float32)
         self.group = np.zeros(0, np.int32)
         self.platform = np.zeros(0, np.int32)
+        self.ciphers = np.zeros(0, np.uint16)
         self.party = np.zeros(0, np.uint64)  # 0: none
         self.party_size = np.zeros(0, np.int32)
         self.latency_ms = np.zeros((0, regions), np.float32)
@@ -75,6 +76,7 @@ class Pool:
         self.skill_deviation[rows] = records["skill_deviation"]
         self.group[rows] = records["group"]
         self.platform[rows] = records["platform"]
+        self.ciphers[rows] = records["ciphers"]
         self.party[rows] = records["party"]
         self.party_size[rows] = records["party_size"]
         self.latency_ms[rows] = records["latency_ms"]

@@ -16,6 +16,7 @@ import msgspec
 from dedicated_server.protocol import connect_token
 from launchday.clock import Clock
 from matchmaker.messages import ASSIGNED, Assignment, TicketView
+from matchmaker.tickets.ticket import NO_REQUEUE_RECORD, RecordFormat, RequeueRecord
 
 TOKEN_STEP_S = 0.001  # tokens are stamped in milliseconds
 
@@ -33,6 +34,7 @@ def assigned_views(
     slots: Sequence[tuple[int, int, int]],
     clock: Clock,
     now: float,
+    record: RequeueRecord = NO_REQUEUE_RECORD,
 ) -> list[bytes]:
     """Return the final view of each ticket of a match, as JSON.
 
@@ -46,6 +48,7 @@ def assigned_views(
         slots: for each (player id, entity, team).
         clock: draws the tokens' nonces.
         now: Unix seconds.
+        record: the tickets as they were queued; empty where they are not known any more.
     """
     address, other_address, port = server
     tokens = connect_token.seal_roster(
@@ -58,6 +61,7 @@ def assigned_views(
         issued_at=now,
         expires_at=now + token_ttl_s,
         random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES * len(slots)),
+        ciphers=_ciphers(record, [player_id for player_id, _, _ in slots]),
     )
     views = []
     for ticket_id, (_, entity, team), token in zip(ticket_ids, slots, tokens, strict=True):
@@ -77,10 +81,10 @@ def renewed(
     of the one that crashed. The newest is the one that was issued last, so this one is issued later than the
     one before whatever clock that one was stamped by. Arguments as of `assigned_views`.
     """
-    issued_at = now
+    issued_at, cipher = now, connect_token.CIPHER_CHACHA20_POLY1305
     with contextlib.suppress(connect_token.ConnectTokenError):  # sealed with a key from before a rotation
         before = connect_token.open_private(fleet_key, a2b_base64(assignment.connect_token))
-        issued_at = max(now, before.issued_at + TOKEN_STEP_S)
+        issued_at, cipher = max(now, before.issued_at + TOKEN_STEP_S), before.cipher
     [token] = connect_token.seal_roster(
         fleet_key,
         [(player_id, assignment.entity, assignment.team)],
@@ -91,8 +95,18 @@ def renewed(
         issued_at=issued_at,
         expires_at=issued_at + token_ttl_s,
         random=clock.random("connect-token").randbytes(connect_token.RANDOM_BYTES),
+        ciphers=[cipher],
     )
     return msgspec.structs.replace(assignment, connect_token=_text(token))
+
+
+def _ciphers(record: RequeueRecord, player_ids: Sequence[int]) -> list[int]:
+    """The cipher of each player: the best that both their client and the servers have, as its ticket said."""
+    known: dict[int, int] = {}
+    if record.records and player_ids:
+        rows = RecordFormat.of_tickets(record.records, len(player_ids)).unpack(record.records)
+        known = dict(zip(rows["player_id"].tolist(), rows["ciphers"].tolist(), strict=True))
+    return [connect_token.cipher_for(known.get(player_id, 0)) for player_id in player_ids]
 
 
 def _text(token: bytes) -> str:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dedicated_server.protocol.connect_token import EVERY_CLIENTS
 from matchmaker.messages import PLATFORMS
 
 
@@ -38,6 +39,7 @@ class Ticket(msgspec.Struct, frozen=True):
         wish: what the client key stands for, see ``matchmaker.tickets.wish``; empty where there is no key.
         by_service: a service made it, and answers for its player's party.
         party_until: Unix seconds until which the party's tickets may be made; 0: no claim says it.
+        ciphers: what the client can seal datagrams with, bit n for cipher n of `connect_token`.
     """
 
     ticket_id: UUID
@@ -55,6 +57,7 @@ class Ticket(msgspec.Struct, frozen=True):
     wish: str = ""
     by_service: bool = False
     party_until: float = 0.0
+    ciphers: int = EVERY_CLIENTS
 
     @property
     def party_terms(self) -> str:
@@ -104,7 +107,8 @@ class RecordFormat:
     Attributes:
         dtype: ids are the 16 bytes of a UUID as two uint64; times are Unix seconds; ``skill_mean`` and
             ``skill_deviation`` are of the player's rating; ``party`` is 0 for none; ``latency_ms`` has one
-            round trip a region, infinite where not measured.
+            round trip a region, infinite where not measured; ``ciphers`` has bit n for cipher n of
+            `connect_token`, 0: the client did not say.
     """
 
     def __init__(self, regions: int) -> None:
@@ -119,7 +123,9 @@ class RecordFormat:
                 ("group", "<i4"),
                 ("party", "<u8"),
                 ("party_size", "<i4"),
-                ("platform", "<i4"),
+                # One number of 32 bits before there were ciphers: what another release wrote reads as none.
+                ("platform", "<i2"),
+                ("ciphers", "<u2"),
                 ("latency_ms", "<f4", (regions,)),
             ]
         )
@@ -138,10 +144,17 @@ class RecordFormat:
             records[field] = [getattr(ticket, field) for ticket in tickets]
         records["party"] = np.array([ticket.party_number for ticket in tickets], np.uint64)
         records["platform"] = [ticket.platform_number for ticket in tickets]
+        records["ciphers"] = [ticket.ciphers for ticket in tickets]
         rated = [skills[ticket.player_id] for ticket in tickets]
         records["skill_mean"] = [mean for mean, _ in rated]
         records["skill_deviation"] = [deviation for _, deviation in rated]
         return records.tobytes()
+
+    @classmethod
+    def of_tickets(cls, payload: bytes, count: int) -> RecordFormat:
+        """The format of so many records (at least one), by how long they are."""
+        regions = (len(payload) // count - cls(0).dtype.itemsize) // 4
+        return cls(max(regions, 0))
 
     def unpack(self, payload: bytes) -> NDArray[np.void]:
         """Return the records of a queue entry, [N], without a copy."""

@@ -156,6 +156,7 @@ class Cache:
                 "loadout",
                 "wallet",
                 "session",
+                "kick",
             )
         }
 
@@ -199,6 +200,20 @@ class Cache:
     def is_fresh(self, player_id: int, loaded: str | None) -> bool:
         """Whether a player's hash with this field ``loaded`` was filled from the store in this epoch."""
         return loaded is not None and int(loaded) >= self.epoch_of(player_id)
+
+    async def kick(self, player_id: int, why: str, now: float) -> tuple[str, str] | None:
+        """Tell the server that holds a player to part from them; return match and server, None without one.
+
+        Args:
+            player_id: whom.
+            why: in a word.
+            now: Unix seconds.
+        """
+        partition = self.keys.of(player_id)
+        found = await self._run(
+            "kick", [partition.kicks, partition.player(player_id)], [player_id, _ms(now), why]
+        )
+        return (found[0], found[1]) if found else None
 
     async def player(self, player_id: int) -> PlayerRecord | None:
         """Read one player, or None when the cache has no account for the id."""

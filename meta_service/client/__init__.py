@@ -34,6 +34,7 @@ from meta_service.messages.money import CatalogueItem, Grant, LedgerEntry, Owned
 from meta_service.messages.operators import (
     Ban,
     Kick,
+    Kicked,
     Kicks,
     OperatorAction,
     PlayerStatus,
@@ -79,6 +80,7 @@ __all__ = [
     "Held",
     "Invitation",
     "Kick",
+    "Kicked",
     "Kicks",
     "Leaderboard",
     "LeaveResponse",

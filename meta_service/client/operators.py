@@ -17,6 +17,8 @@ from meta_service.messages.money import (
 from meta_service.messages.operators import (
     Ban,
     BanRequest,
+    Kicked,
+    KickRequest,
     Lifted,
     OperatorAction,
     OperatorActions,
@@ -35,6 +37,14 @@ class OperatorCalls(Calls):
         """Ban a player until ``ends_at`` (Unix seconds), or for good. May be repeated."""
         path = f"/v1/operator/players/{player_id}/ban"
         return await self.call("PUT", path, Ban, self.token, BanRequest(reason, ends_at))
+
+    async def kick(self, player_id: int, reason: str) -> Kicked:
+        """Put a player out of the match that they are in. May be repeated.
+
+        Raises MetaUnavailableError or MetaRefusedError, its kind ``not-in-match`` for who is in none.
+        """
+        path = f"/v1/operator/players/{player_id}/kick"
+        return await self.call("POST", path, Kicked, self.token, KickRequest(reason))
 
     async def lift_ban(self, player_id: int, reason: str) -> bool:
         """End a player's ban before its time; return whether one held."""

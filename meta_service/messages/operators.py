@@ -66,6 +66,22 @@ class Ban(Message, frozen=True):
     holds: Annotated[bool, Meta(description="Whether it keeps the player out now.")]
 
 
+class KickRequest(Message, frozen=True):
+    """Why a player is put out of their match."""
+
+    reason: Reason
+
+    def __post_init__(self) -> None:
+        check_reason(self.reason)
+
+
+class Kicked(Message, frozen=True):
+    """Which match a player was put out of. Its server hears of it within seconds."""
+
+    match_id: str
+    server: str
+
+
 class Lifted(Message, frozen=True):
     """Whether a ban held until now."""
 
@@ -122,7 +138,7 @@ class Kick(Message, frozen=True):
     """A player who is to leave the match they are in."""
 
     player_id: PlayerId
-    why: Annotated[str, Meta(description="In a word, such as banned.")]
+    why: Annotated[str, Meta(description="In a word: banned, kicked or revoked. Others may come.")]
 
 
 class Kicks(Message, frozen=True):

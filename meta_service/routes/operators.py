@@ -13,6 +13,8 @@ from meta_service.messages.base import MAX_PLAYER_ID, PlayerId
 from meta_service.messages.operators import (
     Ban,
     BanRequest,
+    Kicked,
+    KickRequest,
     Lifted,
     OperatorActions,
     PlayerStatus,
@@ -67,6 +69,18 @@ async def ban(
     made = await context.bans.ban(player_id, order.reason, order.ends_at, operator.subject, now)
     await context.parties.log_out(player_id, now)
     return made
+
+
+@router.post("/players/{player_id}/kick")
+async def kick(
+    player_id: OtherPlayer, order: FromBody[KickRequest], operator: OperatorCaller, context: InContext
+) -> Kicked:
+    """Put a player out of the match that they are in, for good: within seconds they are told that an operator
+    did, and no connect token lets them in again. Their result counts, and they may queue for another match.
+    Repeating it changes nothing. 409 ``not-in-match``: they are in none. 503: the store is away, and nobody
+    was kicked.
+    """
+    return await context.match_kicks.kick(player_id, order.reason, operator.subject, context.clock.now())
 
 
 @router.delete("/players/{player_id}/ban")

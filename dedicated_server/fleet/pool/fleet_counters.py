@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +17,8 @@ SUMMED_KEYS = {  # key of the counters: key of a match's report
     "players_kicked": "players_kicked",
     "feeds_refused": "feeds_refused",  # matches that are not shown, for their folder has no room
 }
+# What servers told their clients, by reason: key of the counters and of a report's ``words``.
+WORDS = ("refusals", "farewells", "answered")
 MAX_REPORTS = 2000  # about 2 KB each
 
 
@@ -36,6 +38,7 @@ class FleetCounters:
         self.matches_taken_back = 0
         self.servers_started = 0
         self._finished_sums = dict.fromkeys(SUMMED_KEYS, 0)
+        self._finished_words: dict[str, Counter[str]] = {kind: Counter() for kind in WORDS}
         self._finished: deque[dict[str, Any]] = deque(maxlen=MAX_REPORTS)
 
     def finish(self, server: GameServer) -> bool:
@@ -56,6 +59,8 @@ class FleetCounters:
         metrics.matches_finished.labels(server.region, outcome).inc()
         for key in SUMMED_KEYS:
             self._finished_sums[key] += _count(server, key)
+        for kind, counts in self._finished_words.items():
+            counts += _words(server, kind)
         metrics.disk_errors.labels("spectator feed").inc(max(0, _count(server, "feeds_refused")))
         self._finished.append(_report(server, outcome))
         return ended
@@ -74,6 +79,10 @@ class FleetCounters:
                 key: finished + sum(_count(server, key) for server in playing)
                 for key, finished in self._finished_sums.items()
             },
+            **{
+                f"told_{kind}": dict(sum((_words(server, kind) for server in playing), finished))
+                for kind, finished in self._finished_words.items()
+            },
             "reports": [*self._finished, *(_report(server, "playing") for server in playing)],
         }
 
@@ -81,6 +90,12 @@ class FleetCounters:
 def _report(server: GameServer, outcome: str) -> dict[str, Any]:
     about = {"server": server.name, "region": server.region, "outcome": outcome}
     return {"match_id": server.match_id, **server.report, **about}
+
+
+def _words(server: GameServer, kind: str) -> Counter[str]:
+    words = server.report.get("words")
+    said = words.get(kind) if isinstance(words, dict) else None
+    return Counter(said if isinstance(said, dict) else {})
 
 
 def _count(server: GameServer, key: str) -> int:

@@ -25,8 +25,8 @@ def seal_batch(state: ServerState, now_s: float) -> None:
             if now_s - slot.sent_at_s < datagrams.FAREWELL_REPEAT_S:
                 continue
             bits = write_farewell(state, client)
-        elif state.status[client] != datagrams.CONNECTED:
-            continue
+        elif state.status[client] != datagrams.CONNECTED or slot.farewell != 0:
+            continue  # after a farewell nothing else is said
         elif bits == 0:
             if now_s - slot.sent_at_s < datagrams.KEEP_ALIVE_S:
                 continue

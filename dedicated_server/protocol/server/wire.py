@@ -102,6 +102,7 @@ from dedicated_server.protocol.inputs import (
     INPUT_VIEW_TICK,
     INPUT_YAW,
 )
+from dedicated_server.protocol.reasons import NAMES
 from dedicated_server.protocol.reliable_kinds import MAX_NAME_BYTES
 from dedicated_server.protocol.server.receive import open_batch
 from dedicated_server.protocol.server.reliable import queue_reliable
@@ -275,6 +276,15 @@ class ServerWire:
     def drops_by_reason(self) -> dict[str, int]:
         """How many datagrams were dropped so far, by reason."""
         return dict(zip(datagrams.DROP_REASONS, self.state.drops.tolist(), strict=True))
+
+    def words_by_reason(self) -> dict[str, dict[str, int]]:
+        """What the server has told clients, by reason: ``refusals``, ``farewells`` that it began and those of
+        them that were ``answered``, and ``unsealed`` answers.
+        """
+        rows = zip(("refusals", "farewells", "answered", "unsealed"), self.state.words.tolist(), strict=True)
+        return {
+            kind: {name: count for name, count in zip(NAMES, row, strict=True) if count} for kind, row in rows
+        }
 
     def counters_by_name(self) -> dict[str, int]:
         """Everything counted so far."""

@@ -111,6 +111,7 @@ async def _with_own_backend(
                     parties=joined.parties,
                     gaps=events.gaps,
                     seen=witnessed(joined.records, events.by_player, events.deaths_by_player),
+                    told=joined.records.told(),
                 )
             except (TypeError, ValueError, KeyError, AttributeError) as error:
                 raise PartError(f"{parts.first.path}: its counters cannot be used: {error!r}") from error

@@ -113,6 +113,7 @@ class OwnSurroundings:
             parties=(context.parties.matched_count, context.parties.whole_count),
             gaps=self.events.gaps,
             seen=witnessed(context.records, self.events.by_player, self.events.deaths_by_player),
+            told=context.records.told(),
         )
 
     def complete(self, outcome: RunOutcome, own_s: float, machine_s: float) -> RunOutcome:

@@ -34,7 +34,8 @@ class BackendCounters:
         matchmaker: queued, matched, cancelled, expired, failed, searching, matches; requeued,
             reclaimed, abandoned, backdated; in_match, and ``given_up``: matches by the reason.
         fleet: matches_started, matches_ended, matches_failed, of which matches_failed_given_up had no player
-            yet, matches_taken_back, kills, players_lost, and ``reports`` of game servers.
+            yet, matches_taken_back, kills, players_lost, and ``reports`` of game servers; told_refusals,
+            told_farewells and told_answered: what they told clients, by the reason.
         meta: checkouts, commits, closed, open, writebehind_depth.
         rewards: kills_applied, lag; gaps, missing_records and unknown_gaps of the logs, also of analytics.
     """
@@ -133,6 +134,9 @@ COUNTERS = {
         "players_lost",
         "feeds_refused",
         "servers_started",
+        "told_refusals",
+        "told_farewells",
+        "told_answered",
     ),
     "meta": ("checkouts", "commits", "expired", "closed", "writebehind_written"),
     "rewards": (

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedicated_server.native import sodium_library
 from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from tests.dedicated_server.protocol.rig import FLEET_KEY, HOST, MATCH_ID, NOW_S, PORT, token
@@ -87,18 +88,36 @@ def test_the_tokens_of_seats_are_those_that_would_be_sealed_one_by_one() -> None
         "issued_at": NOW_S,
         "expires_at": NOW_S + 60.0,
     }
-    tokens = connect_token.seal_roster(FLEET_KEY, roster, random=drawn, **terms)
+    ciphers = [1, 2, 1]
+    tokens = connect_token.seal_roster(FLEET_KEY, roster, random=drawn, ciphers=ciphers, **terms)
     assert tokens == [
         connect_token.seal(
             FLEET_KEY, player_id=player, entity=entity, team=team, **terms,
-            random=drawn[88 * place : 88 * (place + 1)],
+            cipher=ciphers[place], random=drawn[88 * place : 88 * (place + 1)],
         )
         for place, (player, entity, team) in enumerate(roster)
     ]  # fmt: skip
     assert len(set(tokens)) == 3
     with pytest.raises(ValueError, match="32 bytes"):
-        connect_token.seal_roster(b"short", roster, random=drawn, **terms)
+        connect_token.seal_roster(b"short", roster, random=drawn, ciphers=ciphers, **terms)
     with pytest.raises(ValueError, match="88 random bytes each"):
-        connect_token.seal_roster(FLEET_KEY, roster, random=drawn[1:], **terms)
+        connect_token.seal_roster(FLEET_KEY, roster, random=drawn[1:], ciphers=ciphers, **terms)
     with pytest.raises(ValueError, match="88 random bytes, not 87"):
         token(random=drawn[:87])
+
+
+@pytest.mark.parametrize("aes", [False, True])
+def test_aegis_is_for_clients_that_have_it_where_servers_have_aes(
+    aes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sodium_library, "has_aes", lambda: aes)
+    chacha, aegis = connect_token.CIPHER_CHACHA20_POLY1305, connect_token.CIPHER_AEGIS_128L
+    for names, cipher in (
+        ((), chacha),
+        (("chacha20-poly1305",), chacha),
+        (("rot13", "aegis-256"), chacha),
+        (("aegis-128l",), aegis if aes else chacha),
+        (("aegis-128l", "chacha20-poly1305", "aegis-128l"), aegis if aes else chacha),
+    ):
+        assert connect_token.cipher_for(connect_token.known_ciphers(names)) == cipher
+    assert connect_token.cipher_for(0) == chacha  # a ticket of an earlier release, which did not say

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,25 @@ def test_where_nobody_saw_all_there_is_nothing_to_compare() -> None:
     nobody = witnessed(PlayerRecords(np.zeros(2)), {}, {})
     ledger = balance(sample_counters(), tickets_opened=200, kill_events=180, seen=nobody)
     assert not any("who saw all" in line.name for line in ledger.lines)
+
+
+def test_a_word_that_is_lost_is_no_difference_and_one_that_nobody_said_is() -> None:
+    counters = sample_counters()
+    words = {
+        "told_refusals": {"expired": 3},
+        "told_farewells": {"match_over": 40, "kicked": 1},
+        "told_answered": {"match_over": 38},
+    }
+    counters = replace(counters, fleet={**counters.fleet, **words})
+
+    def found(heard: dict[str, int], servers: int = 0) -> Ledger:
+        killed = ExpectedLosses(servers=servers)
+        return balance(counters, tickets_opened=200, kill_events=180, told=heard, killed=killed)
+
+    assert unbalanced(found({"match_over": 39, "kicked": 1, "unknown_session": 7})) == {}
+    assert [line.name for line in found({}).lines if line.name.startswith("told ")] == [
+        "told expired", "told kicked", "told match_over",
+    ]  # fmt: skip
+    assert unbalanced(found({"match_over": 41})) == {"told match_over": 1}
+    assert unbalanced(found({"banned": 2})) == {"told banned": 2}
+    assert not [line for line in found({"banned": 2}, 1).lines if "told" in line.name]

@@ -11,10 +11,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from dedicated_server.protocol.client.state import CLIENT_CONNECTED, CLIENT_REFUSED, CLIENT_TIMED_OUT
+from dedicated_server.protocol import reasons
+from dedicated_server.protocol.client.state import (
+    CLIENT_CONNECTED,
+    CLIENT_DISMISSED,
+    CLIENT_REFUSED,
+    CLIENT_TIMED_OUT,
+)
 from dedicated_server.protocol.connect_token import ConnectTokenError
 from loadtest.bots.session import PlayerLink, SessionStatistics, SessionStatus
-from loadtest.bots.step import DIED, MATCH_OVER
+from loadtest.bots.step import DIED, MATCH_OVER, REASON_AT
 from loadtest.errors import BackendRefusedError, BackendUnavailableError, PlayerInMatchError
 from loadtest.players import journey, own_backend, run_context, tickets
 from loadtest.players.backend_client import FREE_ITEM, PlayerLogin, match_of
@@ -388,8 +394,19 @@ async def test_a_ticket_that_ends_without_a_match_is_told_with_its_reason(
 @pytest.mark.parametrize(
     ("circumstances", "reason"),
     [
-        ((CLIENT_TIMED_OUT,), "the game server did not let the player in"),
-        ((CLIENT_CONNECTED, CLIENT_TIMED_OUT), "the session broke during the match"),
+        ((CLIENT_TIMED_OUT,), "the game server did not let the player in: it does not answer any more"),
+        (
+            (CLIENT_CONNECTED, CLIENT_TIMED_OUT),
+            "the session broke during the match: the game server fell silent",
+        ),
+        (
+            (CLIENT_REFUSED | reasons.OTHER_PLAYER << REASON_AT,),
+            "the game server did not let the player in: other_player",
+        ),
+        (
+            (CLIENT_CONNECTED, CLIENT_DISMISSED | reasons.KICKED << REASON_AT),
+            "the session broke during the match: kicked",
+        ),
     ],
 )
 async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_keep_breaking(
@@ -405,7 +422,7 @@ async def test_a_player_whose_sessions_break_queues_again_and_is_lost_when_they_
 
 
 async def test_a_player_is_told_that_the_server_takes_the_token_for_expired_and_it_is_counted() -> None:
-    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED)
+    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED | reasons.EXPIRED << REASON_AT)
     context = context_of(backend, swarm)
     await run_player(context, BOT)
     assert context.records.reason[BOT] == "the game server takes the connect token for expired"
@@ -414,7 +431,7 @@ async def test_a_player_is_told_that_the_server_takes_the_token_for_expired_and_
 
 
 async def test_a_client_whose_token_has_expired_comes_with_a_newer_one() -> None:
-    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED)
+    backend, swarm = FakeBackend(), FakeSwarm(CLIENT_REFUSED | reasons.EXPIRED << REASON_AT)
     backend.renewed = ASSIGNED.assignment
     swarm.later = PLAYS_TO_THE_END
     context = context_of(backend, swarm)

@@ -10,8 +10,9 @@ from meta_service import client
 PUBLIC = """
 Account AccountExport Ban BannedPlayer CatalogueItem ChallengeProgress CheckedOut CheckoutRefusal
 CheckoutResponse CommitRefusal CommitResponse Deletion DisplayName Friend GivenCache Grant Held
-Invitation Kick Kicks Leaderboard LeaveResponse LedgerEntry LinkedLogin LinkedLogins Loadout MatchReport
-MetaClient MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OperatorAction OwnedItem
+Invitation Kick Kicked Kicks Leaderboard LeaveResponse LedgerEntry LinkedLogin LinkedLogins Loadout
+MatchReport MetaClient MetaClientError MetaCounters MetaRefusedError MetaUnavailableError OperatorAction
+OwnedItem
 Party PartyChange PartyChanges PartyClaim PartyMember PartyQueue PastMatch PlayerCommit PlayerStatus
 Profile Progress ProgressCache Purchase RatingCache Refund Revocation Revocations SeasonProgress Session
 SessionEnd SessionEnds Skill Skills Standing TierProgress read_claim
@@ -19,7 +20,7 @@ SessionEnd SessionEnds Skill Skills Standing TierProgress read_claim
 CALLS = """
 accept_friendship accept_party audit ban block blocks call catalogue check_out close close_match commit
 counters create_party debit_money decline_party delete_account delete_player end_friendship export_account
-export_player friends give_items grant grant_money inventory invite_to_party kick_from_party kicks
+export_player friends give_items grant grant_money inventory invite_to_party kick kick_from_party kicks
 leaderboard leaderboard_around_me leave_party lift_ban link_device link_platform log_out login_device
 login_password login_platform logins match matches my_party party party_changes party_invitations player
 player_statement profile progress promote_in_party purchase queue_party refresh refund refund_for_player
