@@ -271,6 +271,7 @@ def _forget_what_the_client_had(state: ServerState, entity: int, tick: int) -> N
     slot.dismissal = 0
     for row in (INPUT_NEWEST, INPUT_APPLIED, ACKED_TICK, LEAVING_COUNT):
         state.per_slot[row, entity] = 0
+    state.leaving[entity, :] = np.uint64(0)
     state.per_slot[PHASE_SENT, entity] = -1
     begin_roster(slot)
     begin_line(state.lines[entity], tick)

@@ -234,13 +234,10 @@ def _end_leave(state: ServerState, entity: int, other: int, tick: int) -> None:
     """The client knows that ``other`` left, unless it came and left again since that snapshot."""
     if tick < state.views[FLOOR, entity, other]:
         return
-    leaving = state.leaving[entity]
-    count = state.per_slot[LEAVING_COUNT, entity]
-    for place in range(count):
-        if leaving[place] == other:
-            leaving[place] = leaving[count - 1]
-            state.per_slot[LEAVING_COUNT, entity] = count - 1
-            return
+    leaving, bit = state.leaving[entity], _ONE << np.uint64(other % GROUP)
+    if leaving[other // GROUP] & bit != 0:
+        leaving[other // GROUP] &= ~bit
+        state.per_slot[LEAVING_COUNT, entity] -= 1
 
 
 @njit(cache=True, nogil=True, **INNER)

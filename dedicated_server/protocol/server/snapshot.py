@@ -12,7 +12,7 @@ import numpy as np
 from dedicated_server.native.compilation import INNER, STAGE, Ints, Longs, Words, int64, njit
 from dedicated_server.native.memory import prefetch
 from dedicated_server.protocol import datagrams, fields, sealing
-from dedicated_server.protocol.bits import append
+from dedicated_server.protocol.bits import append, trailing_zeros
 from dedicated_server.protocol.entities import load_record, store_record
 from dedicated_server.protocol.fields import (
     CLIENT_TICK_MASK,
@@ -133,18 +133,14 @@ def _prefetch_snapshot(
 
 @njit(cache=True, nogil=True, **INNER)
 def _remember_leaves(state: ServerState, client: int, tick: int, left: Ints, left_count: int) -> None:
-    count = state.per_slot[LEAVING_COUNT, client]
+    leaving = state.leaving[client]
     for place in range(left_count):
-        other = left[place]
+        other = int64(left[place])
         state.views[BASELINE, client, other] = 0
         state.views[FLOOR, client, other] = tick
-        known = False
-        for earlier in range(count):
-            known |= state.leaving[client, earlier] == other
-        if not known:
-            state.leaving[client, count] = other
-            count += 1
-    state.per_slot[LEAVING_COUNT, client] = count
+        bit = _ONE << np.uint64(other % GROUP)
+        state.per_slot[LEAVING_COUNT, client] += leaving[other // GROUP] & bit == 0
+        leaving[other // GROUP] |= bit
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -252,20 +248,24 @@ def _write_leaves(
     """Write the entities that left, until acknowledged; one that is selected again has come back instead."""
     leaving = state.leaving[client]
     count = int64(state.per_slot[LEAVING_COUNT, client])
-    for place in range(count - 1, -1, -1):
-        for back in range(selected_count):
-            if selected[back] == leaving[place]:
-                count -= 1
-                leaving[place] = leaving[count]
-                break
-    state.per_slot[LEAVING_COUNT, client] = count
-    count = min(count, MAX_LEAVES)
     sent[:] = np.uint64(0)
-    position = append(words, position, int64(count > 0), 1)
     if count > 0:
-        position = append(words, position, count, LEAVE_COUNT_BITS)
-        for place in range(count):
-            other = int64(leaving[place])
-            position = append(words, position, other, INDEX_BITS)
-            sent[other // GROUP] |= _ONE << np.uint64(other % GROUP)
+        for place in range(selected_count):
+            back = int64(selected[place])
+            bit = _ONE << np.uint64(back % GROUP)
+            count -= int64(leaving[back // GROUP] & bit != 0)
+            leaving[back // GROUP] &= ~bit
+        state.per_slot[LEAVING_COUNT, client] = count
+    count = min(count, MAX_LEAVES)
+    position = append(words, position, int64(count > 0), 1)
+    if count == 0:
+        return position
+    position = append(words, position, count, LEAVE_COUNT_BITS)
+    for group in range(len(leaving)):
+        members = leaving[group]
+        while members != 0 and count > 0:
+            position = append(words, position, GROUP * group + trailing_zeros(members), INDEX_BITS)
+            sent[group] |= members & (~members + _ONE)
+            members &= members - _ONE
+            count -= 1
     return position

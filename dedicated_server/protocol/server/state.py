@@ -146,7 +146,7 @@ ROSTER = np.dtype(
 WORDS_REFUSED, WORDS_SAID, WORDS_ACKNOWLEDGED, WORDS_UNSEALED = range(WORDS_ROWS := 4)
 
 # Rows of ServerState.vitals.
-VITALS_VALUE, VITALS_CHANGED = range(2)
+VITALS_VALUE, VITALS_CHANGED, VITALS_FRESH = range(VITALS_ROWS := 3)
 
 SLOT_HEAD_BYTES = int(SLOT.fields["replay"][1]) if SLOT.fields else 0  # what most datagrams need of it
 
@@ -204,8 +204,8 @@ class ServerState(NamedTuple):
     lines: npt.NDArray[Any]  # LINE[N]: what each client's line carries
     sent_bytes: npt.NDArray[np.int32]  # [N, HISTORY_TICKS]: size of the snapshot kept there, headers counted
     roster: npt.NDArray[Any]  # ROSTER[N]
-    # [2, N]: health and connected of each player as `vitals` packs them; and, in the first places, the
-    # players whose have changed in this tick
+    # [VITALS_ROWS, N]: health and connected of each player as `vitals` packs them; in the first places, the
+    # players whose have changed in this tick; and whether each one's have
     vitals: npt.NDArray[np.int32]
     shown: npt.NDArray[np.int32]  # [MAX_VITALS] scratch: whose vitals one client gets
     team_start: npt.NDArray[
@@ -213,7 +213,7 @@ class ServerState(NamedTuple):
     ]  # [T + 1] the players of team t are team_members[team_start[t] : …[t + 1]]
     team_members: npt.NDArray[np.int32]  # [N]
     own_rows: npt.NDArray[np.int32]  # [fields of EXTRA_PLACES] the mode's own row of players with its values
-    leaving: npt.NDArray[np.uint16]  # [N, E]: entities whose leave is not acknowledged
+    leaving: npt.NDArray[np.uint64]  # [N, G]: the set of entities whose leave is not acknowledged
     history: npt.NDArray[np.int64]  # [HISTORY_TICKS, E, RECORD_WORDS]: records of all entities by tick
     # [HISTORY_TICKS, E, CODE_WORDS + 1] by age: encoded bits; tick << 8 | length
     codes: npt.NDArray[np.uint64]
@@ -305,12 +305,12 @@ def allocate(
         lines=lines,
         sent_bytes=zeros((n, HISTORY_TICKS), np.int32),
         roster=roster,
-        vitals=zeros((2, n), np.int32),
+        vitals=zeros((VITALS_ROWS, n), np.int32),
         shown=zeros(MAX_VITALS, np.int32),
         team_start=team_start,
         team_members=team_members,
         own_rows=extra_rows(own_rows),
-        leaving=zeros((n, e), np.uint16),
+        leaving=zeros((n, groups), np.uint64),
         history=zeros((HISTORY_TICKS, e, RECORD_WORDS), np.int64),
         codes=zeros((HISTORY_TICKS, e, CODE_WORDS + 1), np.uint64),
         plain=zeros((n, PLAIN_WORDS), np.uint64),

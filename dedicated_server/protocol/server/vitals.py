@@ -19,7 +19,12 @@ from dedicated_server.protocol.fields import (
     VITALS_LEASTS,
     VITALS_WIDTHS,
 )
-from dedicated_server.protocol.server.state import VITALS_CHANGED, VITALS_VALUE, ServerState
+from dedicated_server.protocol.server.state import (
+    VITALS_CHANGED,
+    VITALS_FRESH,
+    VITALS_VALUE,
+    ServerState,
+)
 from dedicated_server.protocol.tables import length_of, write_fields
 
 VITALS_BITS = length_of(VITALS_FIELDS)
@@ -30,7 +35,9 @@ CONNECTED_AT = 7  # bit of a packed value, above the health
 def note_vitals(state: ServerState, player: int, health: int, connected: bool) -> None:
     """What a player's vitals are in this tick. The tick sets ``vitals_changed`` to 0 before."""
     value = health | (int64(connected) << CONNECTED_AT)
-    if state.vitals[VITALS_VALUE, player] != value:
+    fresh = state.vitals[VITALS_VALUE, player] != value
+    state.vitals[VITALS_FRESH, player] = fresh
+    if fresh:
         state.vitals[VITALS_VALUE, player] = value
         identity = state.identity[0]
         state.vitals[VITALS_CHANGED, identity.vitals_changed] = player
@@ -63,22 +70,33 @@ def _collect(state: ServerState, client: int, turn: int, due: bool, most: int) -
         return 0
     to_team = max(identity.shows_health, identity.shows_connection) >= SHOWN_TO_TEAM
     team = state.roster[client].team
+    first = int64(state.team_start[team])
+    members = int64(state.team_start[team + 1]) - first if to_team else int64(0)
     count = int64(0)
     if due:
         shown[0] = client
         count += 1
-        first = int64(state.team_start[team])
-        members = int64(state.team_start[team + 1]) - first if to_team else int64(0)
         begin = turn * (most - 1)
         for place in range(min(members, most - 1)):
             member = int64(state.team_members[first + (begin + place) % members])
             if member != client and state.slots[member].player_id != 0:
                 shown[count] = member
                 count += 1
+    elif identity.vitals_changed == 0:
+        return 0
+    elif members == 0:
+        shown[0] = client
+        count += int64(state.vitals[VITALS_FRESH, client])
+    elif members <= identity.vitals_changed:  # of team and changes, the fewer are gone through
+        for place in range(first, first + members):
+            member = int64(state.team_members[place])
+            if count < most and state.vitals[VITALS_FRESH, member] != 0:
+                shown[count] = member
+                count += 1
     else:
         for place in range(identity.vitals_changed):
             player = int64(state.vitals[VITALS_CHANGED, place])
-            if count < most and (player == client or (to_team and state.roster[player].team == team)):
+            if count < most and state.roster[player].team == team:
                 shown[count] = player
                 count += 1
     return count

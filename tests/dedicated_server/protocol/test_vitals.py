@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from numba import njit
 
+from dedicated_server.native.compilation import STAGE
 from dedicated_server.protocol.client.sections import known_health
 from dedicated_server.protocol.client.state import UNKNOWN
 from dedicated_server.protocol.entities import FLAG_CONNECTED, field_array, pack_player
@@ -13,7 +16,8 @@ from dedicated_server.protocol.fields import (
     SHOWN_TO_SELF,
     SHOWN_TO_TEAM,
 )
-from dedicated_server.protocol.server.vitals import note_vitals
+from dedicated_server.protocol.server.state import ServerState
+from dedicated_server.protocol.server.vitals import _collect, note_vitals
 from dedicated_server.simulation import world as w
 from tests.dedicated_server.protocol.rig import Table
 from tests.dedicated_server.tick.test_slots import laid
@@ -72,6 +76,19 @@ def test_a_change_is_told_at_once() -> None:
         assert told(table)[0] == [90, health, UNKNOWN, UNKNOWN]
 
 
+@pytest.mark.parametrize("shows", [SHOWN_TO_TEAM, SHOWN_TO_SELF])
+def test_changes_of_all_at_once_are_told_at_once_to_whom_they_are_shown(shows: int) -> None:
+    table = played(shows, shows, HEALTHS)
+    for less in range(1, 8):
+        healths = [health - less for health in HEALTHS]
+        step(table, healths)
+        for client in range(4):
+            mates = [
+                e for e in range(4) if (shows == SHOWN_TO_TEAM and TEAMS[e] == TEAMS[client]) or e == client
+            ]
+            assert told(table)[client] == [healths[e] if e in mates else UNKNOWN for e in range(4)]
+
+
 def test_where_everybody_may_know_there_is_no_section_and_records_say_it() -> None:
     table = Table(2)
     table.connect()
@@ -122,3 +139,35 @@ def test_nothing_that_a_client_receives_says_how_an_enemy_is(side: int) -> None:
 
 def test_the_three_viewers_have_the_order_that_they_are_compared_by() -> None:
     assert SHOWN_TO_SELF < SHOWN_TO_TEAM < SHOWN_TO_EVERYBODY
+
+
+@njit(**STAGE)
+def changes_for(state: ServerState, client: int, most: int) -> int:
+    count: int = _collect(state, client, 0, False, most)
+    return count
+
+
+@pytest.mark.parametrize("shows", [SHOWN_TO_TEAM, SHOWN_TO_SELF])
+@pytest.mark.parametrize("size", [1, 2, 12, 24])
+def test_the_changes_of_a_tick_are_those_of_the_client_and_of_its_team(shows: int, size: int) -> None:
+    players, generator = 24, np.random.default_rng(size)
+    teams = [player // size for player in range(players)]
+    table = Table(players, teams=teams, shows_health=shows, shows_connection=shows, join=False)
+    state, healths = table.wire.state, np.zeros(players, int)
+    for share in [1.0, 0.0, 0.05, 0.3, 0.9] * 4:
+        drawn = np.where(generator.random(players) < share, generator.integers(1, 100, players), healths)
+        changed, healths = set(np.flatnonzero(drawn != healths).tolist()), drawn
+        state.identity["vitals_changed"] = 0
+        for player in range(players):
+            note_vitals(state, player, int(healths[player]), False)
+        for client in range(players):
+            mates = (
+                {e for e in range(players) if teams[e] == teams[client]}
+                if shows == SHOWN_TO_TEAM
+                else {client}
+            )
+            wanted = changed & mates
+            for most in (3, 63):
+                told = state.shown[: changes_for(state, client, most)].tolist()
+                assert len(told) == min(len(wanted), most)
+                assert set(told) <= wanted

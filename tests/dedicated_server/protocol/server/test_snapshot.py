@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedicated_server.protocol import connect_token, entities, fields
-from dedicated_server.protocol.server.state import DEFAULT_BUDGET_BYTES
+from dedicated_server.protocol.server.state import DEFAULT_BUDGET_BYTES, LEAVING_COUNT, MAX_LEAVES
 from tests.dedicated_server.protocol.entity_oracle import Record
 from tests.dedicated_server.protocol.oracle import OracleClient, Snapshot, write_message
 from tests.dedicated_server.protocol.rig import Table, token
@@ -200,6 +200,25 @@ def test_an_entity_that_comes_back_is_whole_and_its_leave_is_forgotten() -> None
     assert snapshot is not None
     assert snapshot.leaves == []
     assert snapshot.full == {2}
+
+
+def test_of_a_hundred_that_leave_each_is_said_once_the_others_are_acknowledged() -> None:
+    watcher = Watcher(120)
+    wire = watcher.table.wire
+    wire.budget_bytes[:] = 1_200
+    watcher.serve()
+    watcher.acknowledge()
+    leavers = list(range(119, 19, -1))
+    watcher.serve(list(range(20)), left=leavers, arrives=False)
+    said: list[list[int]] = []
+    for _ in range(3):
+        _, snapshot = watcher.serve(list(range(20)))
+        assert snapshot is not None
+        said.append(snapshot.leaves)
+        watcher.acknowledge()
+    assert said == [list(range(20, 20 + MAX_LEAVES)), list(range(20 + MAX_LEAVES, 120)), []]
+    assert wire.state.per_slot[LEAVING_COUNT, 0] == 0
+    assert not wire.state.leaving.any()
 
 
 def test_an_acknowledgement_from_before_a_leave_makes_no_baseline() -> None:
