@@ -103,6 +103,10 @@ SLOT = np.dtype(
         ("sent_at_s", np.float64),
         ("address", np.uint8, (ADDRESS_BYTES,)),
         ("path_credit_bytes", np.int64),  # that may still be sent to the address; PROVED: any number
+        ("token_tag", np.uint8, (16,)),
+        ("send_key", np.uint8, (32,)),
+        ("receive_key", np.uint8, (32,)),
+        ("replay", np.uint32, (datagrams.REPLAY_WINDOW,)),  # sequence + 1 last seen at sequence % window
         ("path_began_tick", np.int64),  # newest snapshot sent before the slot moved there
         ("path_drawn_tick", np.int64),  # newest of which it is known whether it was sent there
         ("path_drawn", np.uint64),  # bit i: the snapshot of path_drawn_tick − i was sent there
@@ -110,10 +114,6 @@ SLOT = np.dtype(
         ("path_proofs", np.int64),  # how many have been; FALSE_PROOF or a little more: one that was not sent
         ("proved_address", np.uint8, (ADDRESS_BYTES,)),  # the last that proved itself
         ("session_at_s", np.float64),  # when the session began
-        ("token_tag", np.uint8, (16,)),
-        ("send_key", np.uint8, (32,)),
-        ("receive_key", np.uint8, (32,)),
-        ("replay", np.uint32, (datagrams.REPLAY_WINDOW,)),  # sequence + 1 last seen at sequence % window
         ("roster_cursor", np.int64),  # how far the client's present pass over the roster is, see `roster`
         ("roster_known", np.int64),  # roster version up to which every change is queued for the client
         ("roster_target", np.int64),  # … and will be after the pass

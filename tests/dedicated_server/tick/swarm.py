@@ -67,7 +67,6 @@ class Swarm:
         self.sessions = self.clients.sessions
         self.state = self.clients.state
         self.sockets: dict[int, socket.socket] = {}
-        self._ports: dict[int, int] = {}
         self._out = np.zeros(1_300, dtype=np.uint8)
         self._in = np.zeros(1_300, dtype=np.uint8)
         self._room = memoryview(self._in)  # type: ignore[arg-type]
@@ -99,14 +98,17 @@ class Swarm:
 
     def fall_silent(self, client: int) -> None:
         """Be gone without a word."""
-        silent = self.sockets.pop(client)
-        self._ports[client] = silent.getsockname()[1]
-        silent.close()
+        self.sockets.pop(client).close()
 
     def come_back(self, client: int) -> None:
-        """Connect again with the same token, from the same address: another would not be let in with it."""
+        """Connect again with the same token, from another port."""
         self.clients.reconnect(client)
-        self.sockets[client] = self._connect(self._ports[client])
+        self.sockets[client] = self._connect()
+
+    def move(self, client: int) -> None:
+        """Go on from another port: the client does not notice."""
+        self.sockets.pop(client).close()
+        self.sockets[client] = self._connect()
 
     def restart(self, client: int, issued_at: float) -> None:
         """Come back as a new process: it knows nothing, has another port, and a token issued later."""
@@ -121,9 +123,9 @@ class Swarm:
         for opened in self.sockets.values():
             opened.close()
 
-    def _connect(self, port: int = 0) -> socket.socket:
+    def _connect(self) -> socket.socket:
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        opened.bind(("127.0.0.1", port))
+        opened.bind(("127.0.0.1", 0))
         opened.setblocking(False)
         opened.connect((self.engine.transport.host, self.engine.transport.port))
         return opened

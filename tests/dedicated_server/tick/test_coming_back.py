@@ -47,6 +47,24 @@ async def test_a_client_that_crashed_comes_back_at_once_with_a_newer_token(lay: 
     assert (counters["connects"], counters["reconnects"]) == (3, 1)
 
 
+async def test_a_player_whose_address_changes_runs_on_and_sees_everybody(lay: Lay) -> None:
+    table = await lay(3, run_east)
+    engine, swarm = table.engine, table.swarm
+    await table.play(60)
+    before = engine.match.world.body[w.X_M].copy()
+    for _ in range(3):
+        swarm.move(CRASHED)
+        await table.play(60)
+    ran = engine.match.world.body[w.X_M] - before
+    assert ran[CRASHED] == pytest.approx(ran[0], abs=0.5)
+    assert status_of(table, CRASHED) == CONNECTED
+    x_m, _ = positions_of(swarm.state.seen[CRASHED])
+    assert x_m == pytest.approx(engine.match.world.body[w.X_M], abs=0.3)
+    counters = engine.wire.counters_by_name()
+    assert (counters["connects"], counters["reconnects"], counters["moves"]) == (3, 0, 3)
+    assert build_report(engine)["players_lost"] == 0
+
+
 async def test_a_player_who_timed_out_comes_back_as_the_same_player(lay: Lay) -> None:
     table = await lay(3, run_east, match_s=60.0)
     await table.play(60)
