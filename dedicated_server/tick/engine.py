@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from dedicated_server.modes import load_mode
 from dedicated_server.native.memory import Arena, StateHandle
@@ -40,6 +41,7 @@ from dedicated_server.tick.stages import (
     TICK_TYPE,
     encode_snapshots,
     gather_arrays,
+    kernels_are_near,
     open_datagrams,
     prefetch_tick,
     seal_datagrams,
@@ -55,7 +57,11 @@ MAX_RESULT_S: Final = 3.0  # and for how long at most to clients that have not a
 FAREWELL_S: Final = FAREWELL_REPEATS * FAREWELL_REPEAT_S  # and then for how long at most that it is over
 SLACK_PLAYERS: Final = 64  # a smaller match stays in the caches: nothing is gained by prefetching
 SLACK_LOAD: Final = 0.05  # of a period: beside so short a tick, beginning 0.1 ms late is nothing
+REMEDY: Final = "call dedicated_server.match.warm_up.warm_up() before the first match of a process"
 PAUSE_S: Final = 1.0  # a server that missed so much at once was stopped: no overload skips sixty ticks
+
+
+log = structlog.get_logger()
 
 
 class Phase(IntEnum):
@@ -81,7 +87,9 @@ class PlayerStanding:
 class Engine:
     """One match. Call ``tick`` 60 times a second (`pacing.run_paced` does) until ``finished``.
 
-    Drain events between ticks.
+    Drain events between ticks. Call `match.warm_up.warm_up` before, once in a process, or in the parent that
+    its processes are forked from: else the first tick loads its kernels, for a second, or compiles them, for
+    minutes. An engine that is made where that will happen says so in the log.
 
     Args:
         config: the match.
@@ -113,6 +121,8 @@ class Engine:
         recorder: Recorder | None = None,
         clock_ns: Callable[[], int] = measured_ns,
     ) -> None:
+        if not kernels_are_near():
+            log.warning("the first tick will compile for minutes", remedy=REMEDY)
         self.config = config
         self.transport = transport
         self._recorder = recorder

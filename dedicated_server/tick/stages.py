@@ -48,9 +48,11 @@ from dedicated_server.replication.replicate import replicate_world
 from dedicated_server.simulation.grid import Grid, new_grid
 from dedicated_server.simulation.world import OBJECT_KIND, POSITION_HISTORY_TICKS, RULES, World, new_world
 from dedicated_server.transport.base import Inbox, new_inbox
+from launchday import kernel_cache
 
 # A larger match does not fit the second-level cache: its prefetches would push each other out.
 MAX_PREFETCH_PLAYERS: Final = 256
+KERNELS: Final = "dedicated_server"  # as the cache of kernels names them
 RECENT_TICKS: Final = 6  # clients acknowledge one of the last few snapshots
 
 
@@ -104,6 +106,15 @@ def _example() -> TickArrays:
 
 
 TICK_TYPE: Final = typeof(_example())
+
+
+def kernels_are_near() -> bool:
+    """Whether the stages below are in this process, are being put there, or lie compiled on the disk."""
+    return (
+        bool(getattr(seal_datagrams, "signatures", True))  # plain Python, where numba is switched off
+        or kernel_cache.is_compiled(KERNELS)
+        or KERNELS in kernel_cache.parts_being_compiled()
+    )
 
 
 @njit(cache=True, nogil=True, **STAGE)

@@ -27,6 +27,11 @@ SLACK_S: Final = 60.0
 T = TypeVar("T")
 
 
+def server_core() -> int:
+    """Return the core that the measured server has to itself."""
+    return max(os.sched_getaffinity(0))
+
+
 class Rig:
     """Both workers, for up to ``capacity`` players. A context manager.
 
@@ -37,7 +42,7 @@ class Rig:
         cores = sorted(os.sched_getaffinity(0))
         self.shared = SharedState(CONTEXT, capacity)
         # The first core takes most of a machine's interrupts, so it is the clients'.
-        self.server = Worker("server", self.shared, cores[-1])
+        self.server = Worker("server", self.shared, server_core())
         self.clients = Worker("clients", self.shared, cores[0])
 
     def __enter__(self) -> Self:

@@ -13,7 +13,8 @@ from dedicated_server.protocol.fields import TICK_HZ
 from dedicated_server.transport import DEFAULT_KIND, TransportKind
 from loadtest.bench.harness.broker import broker
 from loadtest.bench.harness.instrumented_engine import BASELINE, DISTURBED
-from loadtest.bench.harness.rig import Rig
+from loadtest.bench.harness.processor import processor
+from loadtest.bench.harness.rig import Rig, server_core
 from loadtest.bench.harness.run_config import (
     EVENT_BLOCK_TICKS,
     ClientFigures,
@@ -135,9 +136,14 @@ def describe(config: RunConfig, served: ServerFigures, clients: ClientFigures) -
     than ``hz`` where the server was overloaded and lowered their rate. ``floor_datagrams``: of the floor in
     and out, as a share of the engine's: 1.0 where the floor carried the same. ``in_time``: as of the
     function. ``joined_s``: from the first request until all clients were connected; ``skipped_share``: of the
-    steps that the clients had to take.
+    steps that the clients had to take. ``goal``: the largest ``ratio`` that is good on this ``processor``,
+    whose cores have ``l2_kib`` of second-level cache; null for a match that has none. ``good``: whether it
+    was reached.
     """
+    core = processor(server_core())
+    goal = core.goal(config.layout.name, config.players)
     tick, floor = percentiles(served.tick_us, 50, 99, 100), percentiles(served.floor_us, 50, 99)
+    share = ratio(tick["p50"], floor["p50"])
     return {
         "bench": "tick",
         "players": config.players,
@@ -145,9 +151,13 @@ def describe(config: RunConfig, served: ServerFigures, clients: ClientFigures) -
         "hz": TICK_HZ,
         "seconds": config.seconds,
         "transport": config.transport,
+        "processor": core.name,
+        "l2_kib": core.l2_kib,
         "tick_us": tick,
         "floor_us": floor | {"receive_p50": percentiles(served.floor_receive_us, 50)["p50"]},
-        "ratio": ratio(tick["p50"], floor["p50"]),
+        "ratio": share,
+        "goal": goal,
+        "good": None if goal is None else 0.0 < share <= goal,
         "late_us": percentiles(served.late_us, 50, 99),
         "kbit_per_client": percentiles(clients.kbit, 50, 100) | {"peak": clients.kbit_peak},
         "staleness_ms": clients.staleness_ms,

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from uuid import UUID
 
 import numpy as np
 import pytest
+import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedicated_server.cards import shipped_cards
 from dedicated_server.match.warm_up import warm_up
+from dedicated_server.protocol.server.wire import SECRET_BYTES
+from dedicated_server.simulation.match import MatchConfig, RosterPlayer
+from dedicated_server.tick import stages
+from dedicated_server.tick.engine import Engine
 from dedicated_server.tick.load import KEPT_TICKS, StageTimer
+from dedicated_server.transport.memory import MemoryTransport
+from launchday import kernel_cache
 
 
 def test_laps_and_ticks_are_what_the_clock_says() -> None:
@@ -91,3 +101,33 @@ def test_percentiles_and_counts_are_those_of_numpy(took_us: list[int], edges: li
 def test_after_the_warm_up_a_match_of_any_mode_finds_its_kernels_compiled() -> None:
     warm_up()
     warm_up()
+
+
+@pytest.mark.parametrize(
+    ("loaded", "compiled", "compiling", "told"),
+    [
+        (False, False, False, True),
+        (True, False, False, False),
+        (False, True, False, False),
+        (False, False, True, False),
+    ],
+)
+def test_who_makes_an_engine_whose_first_tick_will_compile_is_told(
+    monkeypatch: pytest.MonkeyPatch, loaded: bool, compiled: bool, compiling: bool, told: bool
+) -> None:
+    monkeypatch.setattr(stages, "seal_datagrams", SimpleNamespace(signatures=[()] if loaded else []))
+    monkeypatch.setattr(kernel_cache, "is_compiled", lambda part: compiled and part == "dedicated_server")
+    monkeypatch.setattr(
+        kernel_cache, "parts_being_compiled", lambda: ["dedicated_server"] if compiling else ["matchmaker"]
+    )
+    card = shipped_cards()["battle_royale"]
+    roster = [RosterPlayer(player_id=1, team=0, entity=0), RosterPlayer(player_id=2, team=1, entity=1)]
+    with structlog.testing.capture_logs() as logs:
+        Engine(
+            MatchConfig(UUID(int=1), card, seed=0, match_s=1.0, players=roster),
+            bytes(32),
+            MemoryTransport(),
+            secret=bytes(SECRET_BYTES),
+        )
+    assert [line["event"] for line in logs] == ["the first tick will compile for minutes"] * told
+    assert all("warm_up()" in line["remedy"] for line in logs)

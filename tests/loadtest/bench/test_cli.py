@@ -76,6 +76,8 @@ def test_tick_shows_a_tick_beside_a_floor_that_carried_the_same_datagrams() -> N
     in_order(found["bytes_per_snapshot"], "p50", "p99", "max")
     assert found["late_us"]["p99"] >= found["late_us"]["p50"] >= 0.0
     assert found["ratio"] == pytest.approx(found["tick_us"]["p50"] / found["floor_us"]["p50"], rel=0.01)
+    assert {"processor", "l2_kib"} <= found.keys()
+    assert found["goal"] is found["good"] is None  # it is set for matches of 100
     assert list(found["stages_us"]) == STAGES
     assert all(took_us > 0.0 for took_us in found["stages_us"].values())
     assert found["missed_ticks"] >= 0
