@@ -259,6 +259,22 @@ def hostile(
 
 
 @app.command()
+def mutated(
+    datagrams: Annotated[
+        int, typer.Option(min=1_000, max=100_000_000, help="Mutated datagrams that the server gets.")
+    ] = 1_000_000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """A million mutated datagrams of every kind: what they change, and what is sent to who has answered
+    nothing.
+    """
+    from loadtest.bench.mutations import mutated as bench
+
+    _print(lambda: bench.run(datagrams, seed=seed), as_json)
+
+
+@app.command()
 def meta(seconds: Seconds = 5.0, as_json: AsJson = False) -> None:
     """Check-outs, reads, purchases and write-behind of the meta service, beside a bare pipeline."""
     from loadtest.bench.meta import meta as bench
@@ -717,6 +733,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     from loadtest.bench.identity import rotation, tokens
     from loadtest.bench.matchmaker import matching, queue, queue_chaos
     from loadtest.bench.meta import meta, migrations
+    from loadtest.bench.mutations import mutated
     from loadtest.bench.options import Options
     from loadtest.bench.players import players
     from loadtest.bench.resilience.harness import PARTS, run_part
@@ -751,6 +768,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield idle.run
     yield roaming.run
     yield handshakes.run
+    yield mutated.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield tokens.run
     yield rotation.run

@@ -65,6 +65,15 @@ def test_idle_shows_what_a_small_match_costs_in_turns_with_spinning() -> None:
         assert set(found["late_us"][policy]) == {"p50", "p99"}
 
 
+def test_mutated_shows_what_changed_and_what_was_sent_to_strangers() -> None:
+    found = printed("mutated", "--datagrams", "2000")
+
+    assert (found["datagrams"], found["batches"], found["changed"], found["crashed"]) == (2_000, 2, 0, "")
+    assert found["good"] is True
+    assert found["most"] == max(found["amplification"].values()) <= 3.0
+    assert sum(found["kinds"].values()) == sum(found["mutations"].values()) == 2_000
+
+
 def test_tick_shows_a_tick_beside_a_floor_that_carried_the_same_datagrams() -> None:
     found = printed("tick", "--players", "8", "--layout", "cluster", "--seconds", "1")
 

@@ -1,0 +1,1 @@
+"""What nobody should send: mutated datagrams of every kind, and first datagrams under another's address."""
