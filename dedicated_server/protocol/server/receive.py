@@ -152,9 +152,8 @@ def _take_message(state: ServerState, entity: int, bits: int, now_s: float, tick
         return datagrams.DROP_MALFORMED
     if not 0 <= head[inputs.HEAD_ACK_TICK] <= slot.sent_newest_tick:
         return datagrams.DROP_FUTURE_ACK
-    oldest_view = note_view_age(
-        slot, tick, head[inputs.HEAD_ACK_TICK], state.per_slot[ACKED_TICK, entity] == 0
-    )
+    acked = int64(state.per_slot[ACKED_TICK, entity])
+    oldest_view = note_view_age(slot, tick, max(acked, head[inputs.HEAD_ACK_TICK]), acked == 0)
     inputs.read_inputs(words, position, state.inputs[entity], head, slot.input_bits, oldest_view)
     if head[inputs.HEAD_INPUT_TICK] > state.per_slot[INPUT_NEWEST, entity]:
         state.per_slot[INPUT_NEWEST, entity] = head[inputs.HEAD_INPUT_TICK]

@@ -32,7 +32,8 @@ def note_view_age(slot: Row, tick: int, ack_tick: int, is_first: bool) -> int:
     Args:
         slot: the client's row of SLOT.
         tick: the one in which the acknowledgement is read.
-        ack_tick: the newest snapshot that the client has; 0: none, and nothing can have been shown.
+        ack_tick: the newest snapshot that the client has acknowledged; 0: none, and nothing can have been
+            shown. An older one acknowledged beside it says nothing.
         is_first: whether it is the first of the session.
     """
     if ack_tick <= 0:
