@@ -63,6 +63,18 @@ def is_every_address(host: str) -> bool:
         return False
 
 
+def bind_error(host: str, port: int = 0) -> OSError | None:
+    """Return the system's reason why no game server can have a UDP port of an address; None: one can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            if probe.family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return None
+
+
 def own_address(bound: str) -> str:
     """The address by which this machine's network reaches a socket that is bound to ``bound``; "": none.
 

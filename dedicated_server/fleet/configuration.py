@@ -93,10 +93,15 @@ def pool_config(settings: Settings, start_timeout_s: float) -> PoolConfig:
 def addresses_of(settings: Settings, region: str) -> ServerAddresses:
     """Return where the game servers of a region are reached.
 
-    Raises ConfigurationError where what they bind is no address that a player could reach, and the settings
-    say no other.
+    Raises ConfigurationError where they could not bind, and where what they bind is no address that a player
+    could reach and the settings say no other.
     """
     bound, public = settings.game_bind_in(region), settings.game_public_hosts_in(region)
+    if (error := game_addresses.bind_error(bound)) is not None:
+        raise ConfigurationError(
+            f"{env_name('game_bind')}: {bound} is no address of this machine ({error.strerror}): set it to "
+            f"one that it has, or to ::, and {env_name('game_public_host')} to what players are to be given"
+        )
     if any(map(game_addresses.is_every_address, public)):
         raise ConfigurationError(
             f"{env_name('game_bind')}: {bound} is no address that a player could reach: set "

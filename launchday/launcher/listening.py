@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Mapping
 
-from launchday.game_addresses import is_every_address
+from launchday.game_addresses import bind_error, is_every_address
 from launchday.launcher.services import SERVICES
 from launchday.settings import Settings, env_name
 
@@ -107,14 +107,7 @@ def why_no_game_address(host: str) -> str | None:
 
 def why_no_game_port(host: str, port: int) -> OSError | None:
     """Return the system's reason why a game server cannot have a UDP port; None where it can."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            if probe.family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            probe.bind((host, port))
-    except OSError as error:
-        return error
-    return None
+    return bind_error(host, port)
 
 
 def why_no_game_ports(settings: Settings) -> str | None:

@@ -136,6 +136,7 @@ FUNCTIONS_AND_CLASSES = {
     },
     "launchday.gives": {"Give", "currencies", "items", "with_reward"},
     "launchday.game_addresses": {
+        "bind_error",
         "hosts_in",
         "is_every_address",
         "own_address",

@@ -20,7 +20,7 @@ from dedicated_server.fleet.console.layout import (
 from dedicated_server.fleet.console.match_panel import MatchPanel
 from dedicated_server.fleet.console.text import shown
 from launchday.clock import Clock
-from launchday.settings import Settings
+from launchday.settings import Settings, in_url
 
 PERIOD_S = 1.0
 FRAME_S = 0.2
@@ -149,7 +149,7 @@ def _facts(server: dict[str, Any], now: float) -> str:
     tick, kbit = report.get("tick_us") or {}, report.get("kbit_per_client") or {}
     rows = {
         "Region": server["region"],
-        "Address": f"{server['address']}:{server['port']}",
+        "Address": f"{in_url(server['address'])}:{server['port']}",
         "Process": f"{server['pid'] or '–'} on {server['node'] or '–'}",
         "Started in": f"{server['start_ms']:.0f} ms" if server["start_ms"] is not None else "–",
         "Heartbeat": f"{format_age(server['last_health_at'], now)} ago",

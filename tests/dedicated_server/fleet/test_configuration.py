@@ -145,3 +145,32 @@ def test_sockets_too_small_for_the_largest_match_in_force_are_told_at_the_start(
         configuration.warn_of_small_buffers(Settings(match_players=players))
     assert [line["log_level"] for line in logs] == ["warning"] * warned
     assert all("sysctl -w net.core.rmem_max" in line["reason"] for line in logs)
+
+
+def test_servers_are_reached_by_what_players_are_given_and_by_an_address_of_their_own_network() -> None:
+    settings = Settings(
+        regions="west-europe,east-us",
+        game_bind="0.0.0.0",
+        game_public_host="203.0.113.10,2001:db8::10,east-us=game.example",
+    )
+    config = pool_config(settings, 30.0)
+    west, east = (config.addresses_in(region) for region in config.regions)
+    assert (west.public, east.public) == (("203.0.113.10", "2001:db8::10"), ("game.example",))
+    assert west.internal == east.internal not in ("0.0.0.0", "203.0.113.10")
+
+    alone = pool_config(Settings(regions="west-europe"), 30.0).addresses_in("west-europe")
+    assert (alone.public, alone.internal) == (("127.0.0.1",), "")
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [
+        ("192.0.2.1", "192.0.2.1 is no address of this machine"),  # TEST-NET-1, RFC 5737
+        ("0.0.0.0", "0.0.0.0 is no address that a player could reach"),
+    ],
+)
+def test_the_fleet_does_not_start_where_servers_could_not_be_reached(bound: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        pool_config(Settings(game_bind=bound), 30.0)
+    assert reason in str(refused.value)
+    assert "LAUNCHDAY_GAME_PUBLIC_HOST" in str(refused.value)
