@@ -46,6 +46,7 @@ class EmulatedMatch:
 
     Args:
         config: players, layout and seed; its ``link`` is not looked at.
+        engine: the kind of engine.
         up, down: fields of ``links.LINK_DTYPE`` by name, of all links in that direction. One link is changed
             through ``clients.up.links`` and ``clients.down.links``.
 
@@ -55,13 +56,20 @@ class EmulatedMatch:
         sent_bytes: int64[N], sent to each client, headers of IP and UDP included.
     """
 
-    def __init__(self, config: RunConfig, up: Mapping[str, float], down: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        up: Mapping[str, float],
+        down: Mapping[str, float],
+        *,
+        engine: type[Engine] = Engine,
+    ) -> None:
         count = config.players
         self.now_s = START_S
         self._half_m = config.layout.half_m
         self._transport = MemoryTransport(capacity=max(1_024, 4 * count))
         mode = bench_mode()
-        self.engine = Engine(
+        self.engine = engine(
             match_of(config, mode.card),
             FLEET_KEY,
             self._transport,

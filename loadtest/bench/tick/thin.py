@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from dedicated_server.protocol.fields import TICK_HZ
+from dedicated_server.tick.engine import Engine
 from loadtest.bench.harness.emulated_match import EmulatedMatch
 from loadtest.bench.harness.run_config import CLUSTER, RunConfig
 from loadtest.scenario.link_profiles import BYTES_A_KBIT
@@ -36,7 +37,12 @@ class ThinLine:
 
 
 def run(
-    players: int = 20, seconds: float = 60.0, line: ThinLine | None = None, *, seed: int = 1
+    players: int = 20,
+    seconds: float = 60.0,
+    line: ThinLine | None = None,
+    *,
+    seed: int = 1,
+    engine: type[Engine] = Engine,
 ) -> dict[str, Any]:
     """Play one match in which every other player's line is too thin, and one over radio that is not.
 
@@ -46,8 +52,9 @@ def run(
     that players are sent whose line loses 30 % and jitters by 200 ms, and has room.
     """
     line = line or ThinLine()
-    figures = _thin(players, seconds, line, seed)
-    radio = _radio(players, seconds, seed)
+    config = RunConfig(players, CLUSTER, seed=seed)
+    figures = _thin(config, seconds, line, engine)
+    radio = _radio(config, seconds, engine)
     missed = []
     if not figures["behind_ms"]["max"] <= MAX_BEHIND_MS:
         missed.append(f"behind_ms max {figures['behind_ms']['max']}, ≤ {MAX_BEHIND_MS:g}")
@@ -68,10 +75,10 @@ def run(
     }
 
 
-def _thin(players: int, seconds: float, line: ThinLine, seed: int) -> dict[str, Any]:
+def _thin(config: RunConfig, seconds: float, line: ThinLine, engine: type[Engine]) -> dict[str, Any]:
     usual = {"delay_s": DELAY_S}
-    match = EmulatedMatch(RunConfig(players, CLUSTER, seed=seed), up=usual, down=usual)
-    thin = np.arange(players) % 2 == 0
+    match = EmulatedMatch(config, up=usual, down=usual, engine=engine)
+    thin = np.arange(config.players) % 2 == 0
     links = match.clients.down.links
     for name, value in line.link_fields().items():
         links[name][thin] = value
@@ -107,9 +114,9 @@ def _recovery_s(match: EmulatedMatch, thin: Any) -> float | None:
     return None
 
 
-def _radio(players: int, seconds: float, seed: int) -> float:
+def _radio(config: RunConfig, seconds: float, engine: type[Engine]) -> float:
     radio = {"delay_s": DELAY_S, **RADIO}
-    match = EmulatedMatch(RunConfig(players, CLUSTER, seed=seed), up=radio, down=radio)
+    match = EmulatedMatch(config, up=radio, down=radio, engine=engine)
     shares = []
     match.play(SETTLE_S)
     match.play(seconds, lambda: shares.append((1.0 / match.engine.wire.snapshot_every).mean()))
