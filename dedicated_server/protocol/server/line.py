@@ -195,7 +195,7 @@ def review_line(line: Row, tick: int) -> None:
 
 @njit(cache=True, nogil=True, **INNER)
 def _least(line: Row) -> int:
-    return min(line.least_ticks, line.least_before_ticks)
+    return int(min(line.least_ticks, line.least_before_ticks))
 
 
 @njit(cache=True, nogil=True, **INNER)

@@ -33,6 +33,7 @@ def play(options: Options, fault: str) -> Figures:
 
     Fault: ``wide``: the line carries everything, so nothing was tried.
     """
+    seconds = options.seconds or SECONDS
     with Network() as network:
         server, internet = network.host("server"), network.host("internet")
         thin, good = network.host("thin"), network.host("good")
@@ -45,20 +46,21 @@ def play(options: Options, fault: str) -> Figures:
         if fault != "wide":
             internet.throttle(towards, KBIT_S, QUEUE_S)
         behind: list[tuple[float, int]] = []
-        with playing(server, Place(SERVER, SERVER, PLAYERS)) as match:
+        with playing(server, Place(SERVER, (SERVER,), PLAYERS)) as match:
             players = [Player(match.tokens[0], thin, PLAYERS), Player(match.tokens[1], good, PLAYERS)]
 
             def look(now_s: float) -> None:
                 behind.append((now_s, players[1].newest_tick - players[0].newest_tick))
 
-            began_s, ended_s = run_frames(players, options.seconds or SECONDS, look)
-        heard = len(players[0].heard_between(began_s + SETTLE_S, ended_s))
-        late = np.array([ticks for at_s, ticks in behind if at_s > began_s + SETTLE_S] or [np.inf])
+            began_s, ended_s = run_frames(players, seconds, look)
+        settled_s = began_s + min(SETTLE_S, seconds / 4)
+        heard = len(players[0].heard_between(settled_s, ended_s))
+        late = np.array([float(ticks) for at_s, ticks in behind if at_s > settled_s] or [np.inf])
         return (
             figures_of(players, began_s, ended_s)
             | _behind(late)
             | {
-                "thin_snapshots_a_second": round(heard / max(ended_s - began_s - SETTLE_S, 1e-9), 1),
+                "thin_snapshots_a_second": round(heard / (ended_s - settled_s), 1),
             }
         )
 
