@@ -36,7 +36,7 @@ def size_of(match: Match) -> int:
 def test_a_match_is_read_back_as_it_is() -> None:
     match = shown_match(["Ada", EMOJI, "<script>"])
     world = match.world
-    world.body[:, 1] = (12.34, -56.78, 41.2, 0.0, 0.0)
+    world.body[:5, 1] = (12.34, -56.78, 41.2, 0.0, 0.0)
     world.status[w.YAW, 1], world.status[w.SHOTS, 1] = 16_384, 3
     world.status[w.ALIVE, 2] = 0
     world.object_status[w.OBJECT_SHOWN] = 1
