@@ -125,8 +125,17 @@ def _receive_sealed(
         answered = answer_farewell(state, entity, plain_bytes * 8)
         if not connected:
             return _TAKEN if answered else datagrams.DROP_NOT_CONNECTED
+        if answered:  # the session ends because the server said so: nobody counts as leaving
+            _leave(state, entity)
+            return _TAKEN
     slot.received_at_s = now_s
     return _take_message(state, entity, plain_bytes * 8, now_s, tick)
+
+
+@njit(cache=True, nogil=True, **INNER)
+def _leave(state: ServerState, entity: int) -> None:
+    state.status[entity] = datagrams.LEFT
+    state.per_slot[NEWLY_LOST, entity] = 1
 
 
 @njit(cache=True, nogil=True, **INNER)
@@ -138,8 +147,7 @@ def _take_message(state: ServerState, entity: int, bits: int, now_s: float, tick
     if position < 0:
         return datagrams.DROP_MALFORMED
     if head[inputs.HEAD_MESSAGE] == MESSAGE_LEAVE:
-        state.status[entity] = datagrams.LEFT
-        state.per_slot[NEWLY_LOST, entity] = 1
+        _leave(state, entity)
         state.counters[datagrams.LEAVES] += 1
         return _TAKEN
     said_at = inputs.inputs_end(words, position, bits, head[inputs.HEAD_INPUT_COUNT], slot.input_bits)

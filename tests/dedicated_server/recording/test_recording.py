@@ -336,7 +336,7 @@ def test_a_section_that_would_unpack_to_more_than_it_says_is_damage(tmp_path: Pa
 
 def test_a_recording_that_grows_too_large_ends_there_and_the_match_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "large.ldr"
-    table = LossyTable(4, Wanderers(4), record_to=None, spawn_radius_m=40.0, match_s=60.0)
+    table = LossyTable(4, Wanderers(4), record_to=None, spawn_radius_m=300.0, match_s=60.0)
     recorder = Recorder(path, table.engine.config, SystemClock(), max_bytes=3_000)
     table.engine._recorder = recorder
     for _ in range(10):
