@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dedicated_server.protocol import connect_token
 from dedicated_server.protocol.client.sessions import ClientSessions
 from dedicated_server.protocol.client.view import new_view
 from dedicated_server.protocol.fields import TICK_HZ
@@ -21,7 +20,7 @@ from dedicated_server.protocol.server.wire import SECRET_BYTES
 from dedicated_server.simulation.world import Y_M
 from dedicated_server.tick.engine import Engine
 from dedicated_server.transport.memory import MemoryTransport
-from loadtest.bench.harness.game_server import FLEET_KEY, TOKEN_S, match_of
+from loadtest.bench.harness.game_server import FLEET_KEY, match_of, tokens_of
 from loadtest.bench.harness.lossy_clients import (
     ERROR_BINS,
     STEPS_PER_FRAME,
@@ -30,7 +29,7 @@ from loadtest.bench.harness.lossy_clients import (
     step,
 )
 from loadtest.bench.harness.movement import new_walkers
-from loadtest.bench.harness.run_config import MATCH_ID, RunConfig, bench_mode
+from loadtest.bench.harness.run_config import RunConfig, bench_mode
 from loadtest.bench.harness.shared_state import POSITION_TICKS
 from loadtest.bots.links import LinkQueue, link_pop, link_push, link_queue
 from loadtest.bots.udp import DATAGRAM_BYTES, UNUSED
@@ -79,7 +78,8 @@ class EmulatedMatch:
         )
         sessions = ClientSessions(count, count)
         seeds = np.random.SeedSequence(config.seed).spawn(5)
-        for token in _tokens(self.engine, self._transport, np.random.default_rng(seeds[4])):
+        random = np.random.default_rng(seeds[4]).bytes
+        for token in tokens_of(self.engine, self._transport, now_s=START_S, random=random):
             sessions.add(token)
         self.clients = LossyClients(
             state=sessions.state,
@@ -154,21 +154,3 @@ def _links(seed: np.random.SeedSequence, count: int, fields: Mapping[str, float]
     for name, value in fields.items():
         queue.links[name] = value
     return queue
-
-
-def _tokens(engine: Engine, transport: MemoryTransport, generator: np.random.Generator) -> list[bytes]:
-    return [
-        connect_token.seal(
-            FLEET_KEY,
-            match_id=MATCH_ID,
-            player_id=player.player_id,
-            entity=player.entity,
-            team=player.team,
-            address=transport.host,
-            port=transport.port,
-            issued_at=START_S,
-            expires_at=START_S + TOKEN_S,
-            random=generator.bytes(connect_token.RANDOM_BYTES),
-        )
-        for player in engine.match.roster
-    ]

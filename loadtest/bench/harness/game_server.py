@@ -7,6 +7,7 @@ import contextlib
 import gc
 import secrets
 import time
+from collections.abc import Callable
 from typing import Final
 
 import uvloop
@@ -97,9 +98,17 @@ def match_of(config: RunConfig, card: ModeCard) -> MatchConfig:
     )
 
 
-def tokens_of(engine: Engine, transport: Transport) -> tuple[bytes, ...]:
-    """Return a connect token for each player of the engine's roster."""
-    now_s = time.time()
+def tokens_of(
+    engine: Engine,
+    transport: Transport,
+    *,
+    now_s: float | None = None,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> tuple[bytes, ...]:
+    """Return a connect token for each player of the engine's roster, issued at ``now_s`` (Unix time; None:
+    this moment) and made from what ``random`` returns of a number of bytes.
+    """
+    now_s = time.time() if now_s is None else now_s
     return tuple(
         connect_token.seal(
             FLEET_KEY,
@@ -111,7 +120,7 @@ def tokens_of(engine: Engine, transport: Transport) -> tuple[bytes, ...]:
             port=transport.port,
             issued_at=now_s,
             expires_at=now_s + TOKEN_S,
-            random=secrets.token_bytes(connect_token.RANDOM_BYTES),
+            random=random(connect_token.RANDOM_BYTES),
         )
         for player in engine.match.roster
     )

@@ -23,7 +23,7 @@ class Deaf(Engine):
 
 
 class Timid(Engine):
-    """Takes loss for a line that is too thin."""
+    """Gives everybody as little as a line gets that is much too thin, as one would who takes loss for it."""
 
     def tick(self, now_s: float, late_s: float = 0.0) -> None:
         self.wire.state.lines["limit_bytes"] = 50.0
