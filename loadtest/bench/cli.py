@@ -182,6 +182,21 @@ def roaming(
 
 
 @app.command()
+def words(
+    only: Annotated[str, typer.Option(help="Reasons, with commas between; all where it is left out.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Each reason for which a server parts from a player, provoked: whether it is heard, and in the ledger.
+    Exits with code 1 where one does not arrive.
+    """
+    from loadtest.bench.options import Options
+    from loadtest.bench.words import words as bench
+
+    if not _print(lambda: bench.run(Options(only=_names(only))), as_json)["passed"]:
+        raise typer.Exit(ERROR)
+
+
+@app.command()
 def handshakes(as_json: AsJson = False) -> None:
     """What 256 answered challenges in one tick cost it, with 100 and with 1,600 players."""
     from loadtest.bench.tick import handshakes as bench
@@ -753,6 +768,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
         wire,
     )
     from loadtest.bench.upgrade import upgrade
+    from loadtest.bench.words import words
 
     yield lambda: tick.run(100, MAP, 10.0)
     yield lambda: tick.run(100, CLUSTER, 10.0)
@@ -768,6 +784,7 @@ def _every_benchmark() -> Iterator[Callable[[], dict[str, Any]]]:
     yield idle.run
     yield roaming.run
     yield handshakes.run
+    yield words.run
     yield mutated.run
     yield lambda: tick.run_with_events(100, MAP, 120.0, 1_000)
     yield tokens.run

@@ -263,7 +263,7 @@ def balance(
             *_kills_of_survivors(fleet, kill_events, killed),
             *_witnessed(seen),
             *_parties(*parties),
-            *_words(fleet, told, killed),
+            *told_lines(fleet, told, killed),
             *_missing_events(rewards, gaps),
         )
     )
@@ -303,8 +303,8 @@ def _parties(placed: int, whole: int) -> tuple[LedgerLine, ...]:
     )
 
 
-def _words(
-    fleet: ServiceCounters, heard: Mapping[str, int], killed: ExpectedLosses
+def told_lines(
+    fleet: ServiceCounters, heard: Mapping[str, int], killed: ExpectedLosses = ExpectedLosses()
 ) -> tuple[LedgerLine, ...]:
     """What game servers said beside what clients heard, a line a reason.
 
