@@ -29,9 +29,8 @@ Y_M = 1  # north of it
 HEALTH_POINTS = 2
 DAMAGE_POINTS = 3  # dealt to others so far
 TAKEN_POINTS = 4  # from others and from the zone so far
-SHOWN_VIEW = (
-    5  # newest server tick, with fraction, that the player was shown; inputs do not go back behind it
-)
+# Newest server tick, with fraction, that the player was shown; inputs do not go back behind it.
+SHOWN_VIEW = 5
 BODY_ROWS = 6
 
 # --- rows of World.status, int32 ----------------------------------------------------------------------------
