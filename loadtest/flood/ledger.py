@@ -26,7 +26,7 @@ from loadtest.flood.watching.counters import BackendCounters, ServiceCounters
 from loadtest.players.player_records import PlayerRecords
 from rewards.events.logs.gaps import Gap
 
-# Said to who is no client of the server; it keeps no count of them by match.
+# Said under no key, to who may be no client of the server. Fleets of before do not count them.
 UNSEALED = {reason.name for reason in REASONS if reason.said == (UNDER_NO_KEY,)}
 
 
@@ -308,18 +308,19 @@ def told_lines(
 ) -> tuple[LedgerLine, ...]:
     """What game servers said beside what clients heard, a line a reason.
 
-    A word may be lost, and one who has left hears nothing. But what is heard was said, and what was answered
-    was heard, or its client had left at that moment. Nobody knows what a server said after its last report,
-    so with servers that were killed there is nothing to compare.
+    A word may be lost, and one who has left hears nothing; an unsealed one answers each datagram. But what is
+    heard was said, and what was answered was heard, or its client had left at that moment. Nobody knows what
+    a server said after its last report, so with servers that were killed there is nothing to compare.
     """
     if killed.servers:
         return ()
     lines = []
-    refusals, farewells, answered = (
-        fleet.get(f"told_{kind}") or {} for kind in ("refusals", "farewells", "answered")
+    refusals, farewells, answered, unsealed = (
+        fleet.get(f"told_{kind}") or {} for kind in ("refusals", "farewells", "answered", "unsealed")
     )
-    for reason in sorted({*refusals, *farewells, *(set(heard) - UNSEALED)}):
-        said = int(refusals.get(reason, 0)) + int(farewells.get(reason, 0))
+    uncounted = UNSEALED if fleet.get("told_unsealed") is None else set()
+    for reason in sorted({*refusals, *farewells, *unsealed, *(set(heard) - uncounted)}):
+        said = sum(int(words.get(reason, 0)) for words in (refusals, farewells, unsealed))
         unheard = max(said - heard.get(reason, 0), 0)
         detail = f"{heard.get(reason, 0)} + {unheard}; {answered.get(reason, 0)} farewells were answered"
         lines.append(

@@ -18,7 +18,7 @@ SUMMED_KEYS = {  # key of the counters: key of a match's report
     "feeds_refused": "feeds_refused",  # matches that are not shown, for their folder has no room
 }
 # What servers told their clients, by reason: key of the counters and of a report's ``words``.
-WORDS = ("refusals", "farewells", "answered")
+WORDS = ("refusals", "farewells", "answered", "unsealed")
 MAX_REPORTS = 2000  # about 2 KB each
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 import numpy as np
@@ -96,16 +98,19 @@ class Bots:
 
         Of `protocol.reasons`; 0: nothing was heard.
         """
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEAR_S):
                 while not status.broken:
                     await status.wait_for_change()
-        except TimeoutError:
-            pass
         measured = await self._swarm.leave(bot)
         self.records.note_told(bot, measured.reason)
         return measured.reason
 
-    async def cut(self, *, off: bool) -> None:
-        """Let nothing of the bots whose link is `DEAD` get to the server, or let it pass again."""
-        await self._swarm.cut(DEAD.region, off=off)
+    @contextlib.asynccontextmanager
+    async def cut(self) -> AsyncIterator[None]:
+        """Let nothing of the bots whose link is `DEAD` get to the server while the block runs."""
+        await self._swarm.cut(DEAD.region, off=True)
+        try:
+            yield
+        finally:
+            await self._swarm.cut(DEAD.region, off=False)

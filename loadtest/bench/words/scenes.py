@@ -103,21 +103,19 @@ async def _too_slow(stage: Stage) -> None:
     """Nothing that a player acknowledges arrives, while more happens to them than can wait."""
     async with stage.serving() as server:
         status = await stage.bots.connect(FIRST, server.token(), DEAD)
-        await stage.bots.cut(off=True)
-        for damage in range(RELIABLE_RING + 1):
-            server.engine.wire.queue_reliable(0, RELIABLE_HIT, 0, damage % 50, 1)
-        await stage.hear(FIRST, status, FAREWELL)
-        await stage.bots.cut(off=False)
+        async with stage.bots.cut():
+            for damage in range(RELIABLE_RING + 1):
+                server.engine.wire.queue_reliable(0, RELIABLE_HIT, 0, damage % 50, 1)
+            await stage.hear(FIRST, status, FAREWELL)
 
 
 async def _timed_out(stage: Stage) -> None:
     """Nothing of a player arrives for longer than the time-out, and then again."""
     async with stage.serving() as server:
         status = await stage.bots.connect(FIRST, server.token(), DEAD)
-        await stage.bots.cut(off=True)
-        timed_out = server.engine.wire.status
-        await stage.wait(lambda: bool(timed_out[0] == TIMED_OUT), "the server's time-out")
-        await stage.bots.cut(off=False)
+        async with stage.bots.cut():
+            slots = server.engine.wire.status
+            await stage.wait(lambda: bool(slots[0] == TIMED_OUT), "the server's time-out")
         await stage.hear(FIRST, status, FAREWELL)
 
 

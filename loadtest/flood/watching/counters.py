@@ -35,7 +35,7 @@ class BackendCounters:
             reclaimed, abandoned, backdated; in_match, and ``given_up``: matches by the reason.
         fleet: matches_started, matches_ended, matches_failed, of which matches_failed_given_up had no player
             yet, matches_taken_back, kills, players_lost, and ``reports`` of game servers; told_refusals,
-            told_farewells and told_answered: what they told clients, by the reason.
+            told_farewells, told_answered and told_unsealed: what they told clients, by the reason.
         meta: checkouts, commits, closed, open, writebehind_depth.
         rewards: kills_applied, lag; gaps, missing_records and unknown_gaps of the logs, also of analytics.
     """
@@ -137,6 +137,7 @@ COUNTERS = {
         "told_refusals",
         "told_farewells",
         "told_answered",
+        "told_unsealed",
     ),
     "meta": ("checkouts", "commits", "expired", "closed", "writebehind_written"),
     "rewards": (

@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from loadtest.flood.ledger import ExpectedLosses, Ledger, Witnessed, balance, count_matches, witnessed
+from loadtest.flood.ledger import (
+    ExpectedLosses,
+    Ledger,
+    Witnessed,
+    balance,
+    count_matches,
+    told_lines,
+    witnessed,
+)
 from loadtest.flood.watching.counters import BackendCounters
 from loadtest.players.player_records import PlayerRecords
 from loadtest.report.run_json import run_as_json
@@ -208,3 +216,13 @@ def test_a_word_that_is_lost_is_no_difference_and_one_that_nobody_said_is() -> N
     assert unbalanced(found({"match_over": 41})) == {"told match_over": 1}
     assert unbalanced(found({"banned": 2})) == {"told banned": 2}
     assert not [line for line in found({"banned": 2}, 1).lines if "told" in line.name]
+
+
+def test_an_unsealed_word_is_compared_where_the_fleet_counts_it() -> None:
+    said = {"told_unsealed": {"unknown_session": 9}}
+    lines = {line.name: line for line in told_lines(said, {"unknown_session": 2})}
+    assert lines["told unknown_session"].balanced
+    assert lines["told unknown_session"].entries[1].detail == "2 + 7; 0 farewells were answered"
+    [line] = told_lines({"told_unsealed": {}}, {"unknown_token": 1})
+    assert not line.balanced
+    assert told_lines({}, {"unknown_token": 1}) == ()

@@ -102,6 +102,19 @@ def test_what_became_of_a_match_is_counted(pool: WarmPool) -> None:
     assert pool.fleet_counters.matches_taken_back == 1
 
 
+def test_what_servers_told_is_summed_by_reason_while_they_play_and_after(pool: WarmPool) -> None:
+    over, playing = ready(pool)[:2]
+    for server in (over, playing):
+        pool.allocate(server, 1_000.0, {MATCH_ANNOTATION: "{}"}, {})
+        said = {"words": {"refusals": {"expired": 2}, "unsealed": {"unknown_session": 3}}}
+        pool.annotated(server, {REPORT_ANNOTATION: json.dumps(said)}, 1_000.0)
+    pool.shut_down(over, 1_000.0)
+    told = pool.fleet_counters.as_json([playing])
+    assert {kind: told[f"told_{kind}"] for kind in ("refusals", "farewells", "answered", "unsealed")} == {
+        "refusals": {"expired": 4}, "farewells": {}, "answered": {}, "unsealed": {"unknown_session": 6},
+    }  # fmt: skip
+
+
 def test_every_reason_is_shown_before_it_first_happens() -> None:
     metrics.begin(["nowhere"])
     labels = {"fleet_name": "nowhere", "reason": Ending.HUNG.value}
