@@ -25,6 +25,7 @@
     ├── EngineError               an embedded server is missing or did not start (launchday.engines)
     ├── BackendError              the backend did not start (launchday.launcher.backend)
     │   └── StateFolderHeldError  another one runs in the state folder: stop it, or take another folder
+    ├── NotReadyError             a process is late at the start (launchday.launcher.readiness)
     ├── BackupError               a backup cannot be made or used, nothing was changed (launchday.cli.backups)
     ├── CompileError              a kernel does not compile (launchday.launcher.kernels)
     └── CommandError              a command ends with one line and an exit code (launchday.cli)

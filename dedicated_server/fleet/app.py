@@ -159,7 +159,7 @@ def create_fleet(
         lifecycle = LifecycleEvents(pool.changes, producer, clock)
         sidecars = SidecarServer(Sidecar(pool))
         demand_poll = demand.poll(state.demand, matchmaker, clock)
-        state.health.add(*parts(warm_parents, journal, settings.state_dir))
+        state.health.add(*parts(warm_parents, journal, settings.state_dir, pool.regions))
         tasks = [
             asyncio.create_task(sidecars.serve(sockets), name="sidecars"),
             asyncio.create_task(warm_parents.supervise(pool), name="warm parents"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from dedicated_server.fleet.admin.count_history import CountHistory
 from dedicated_server.fleet.agones.allocation_journal import AllocationJournal
 from dedicated_server.fleet.pool import metrics
 from dedicated_server.fleet.pool.pool import WarmPool
+from dedicated_server.fleet.pool.region import Region
 from launchday.resilience.clocks.skew import PEERS
 from launchday.resilience.health import Part
 from launchday.resilience.parts import disk_part
@@ -62,7 +64,9 @@ def note_clocks(pool: WarmPool) -> None:
         PEERS.note("game servers", worst.clock_ahead_s, worst.name)
 
 
-def parts(warm_parents: Parents, journal: AllocationJournal, folder: Path) -> tuple[Part, ...]:
+def parts(
+    warm_parents: Parents, journal: AllocationJournal, folder: Path, regions: Mapping[str, Region]
+) -> tuple[Part, ...]:
     """What ``/readyz`` lists. A running match needs none of it, so none makes the fleet unready."""
     disk = disk_part(folder)
 
@@ -74,4 +78,14 @@ def parts(warm_parents: Parents, journal: AllocationJournal, folder: Path) -> tu
     async def can_fork() -> str | None:
         return None if warm_parents.warm else "no warm parent takes orders"
 
-    return Part("disk", disk_takes_the_journal), Part("warm parents", can_fork)
+    async def has_servers() -> str | None:
+        waiting = [
+            f"{name} ({region.starting()} start)" for name, region in regions.items() if region.awaits_first()
+        ]
+        return f"no server is ready in {', '.join(waiting)}" if waiting else None
+
+    return (
+        Part("disk", disk_takes_the_journal),
+        Part("warm parents", can_fork),
+        Part("warm servers", has_servers),
+    )

@@ -20,22 +20,27 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from launchday import folders, kernel_cache, machine
+from launchday import folders, machine
 from launchday.engines import EmbeddedServer, EngineError, free_port
 from launchday.engines.stack import EngineStack, ProgressCallback
 from launchday.errors import LaunchdayError
 from launchday.launcher.children import Child, EngineChild, ServiceChild, module_command
 from launchday.launcher.listening import why_not_listening
+from launchday.launcher.readiness import (
+    READY_POLL_S,
+    READY_TIMEOUT_S,
+    NotReadyError,
+    await_ready,
+    await_servers,
+)
 from launchday.launcher.services import SERVICES, Service, why_not_given, with_urls
 from launchday.launcher.supervisor import Supervisor
 from launchday.settings import Settings, env_name, environment
 
-# for a machine that is busy; an idle one takes 2 s. Time in which kernels are compiled does not count.
-READY_TIMEOUT_S = 120.0
-READY_POLL_S = 0.05
 LOCK_TEXT, LOCK_BYTES = re.compile(rb"[0-9]{0,20}"), 64  # what the state folder's lock holds: a process
 STOP_TIMEOUT_S = 8.0  # of one process; its own bound is a second less, so that it says where it hangs
 STORE_PROXY = "store proxy"
+FLEET = "fleet"
 PROCESSES_NEEDED = 100  # processes and threads; 78 measured with two game servers on two cores
 # What a fresh start removes of what services left in folders of the state folder; they mark these.
 CLEARED = {"analytics": folders.ANALYTICS_NAMES, "fleet": ("policies.json",)}
@@ -232,28 +237,16 @@ class Backend:
         return (self.settings.state_dir / "logs" / f"{name.replace(' ', '-')}.log").absolute()
 
     def _await_ready(self, progress: ProgressCallback) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        waits_for_kernels = False
-        kept = kernel_cache.functions_kept()
-        for child in self._services.values():
-            while not child.is_ready():
-                self._require_running()
-                if compiled := kernel_cache.parts_being_compiled():
-                    if not waits_for_kernels:
-                        progress(f"waiting for kernels that are being compiled: {', '.join(compiled)}")
-                    waits_for_kernels = True
-                    deadline = time.monotonic() + READY_TIMEOUT_S
-                if time.monotonic() > deadline:
-                    # Also a process that compiles what no part has goes on for as long as it gets somewhere.
-                    if (now_kept := kernel_cache.functions_kept()) == kept:
-                        raise BackendError(_why_not_ready(child, waits_for_kernels))
-                    progress(f"{child.label} compiles kernels: {now_kept - kept:,} more functions are there")
-                    kept, waits_for_kernels = now_kept, True
-                    deadline = time.monotonic() + READY_TIMEOUT_S
-                time.sleep(READY_POLL_S)
-            if child.ready:
-                progress(f"{child.label}: ready on port {urlsplit(child.ready).port}")
-        self._require_running()
+        try:
+            await_ready(self._services.values(), progress, self._require_running)
+        except NotReadyError as error:
+            raise BackendError(str(error)) from error
+        for service in SERVICES:
+            if service.name in self._services and not service.base_url(self.settings):
+                port = env_name(service.port_setting)
+                progress(f"{service.name}: runs, and is not asked whether it is ready: {port} is 0")
+        if (fleet := self._services.get(FLEET)) is not None:
+            await_servers(fleet, progress, self._require_running)
 
     def _require_running(self) -> None:
         for child in self._services.values():
@@ -261,19 +254,6 @@ class Backend:
                 raise BackendError(
                     f"{child.label} ended with code {code}: {child.last_words()} (log: {child.log})"
                 )
-
-
-def _why_not_ready(child: Child, compiled: bool) -> str:
-    """Say what a process that is late was doing, and what to do, in one line."""
-    said = child.last_words()
-    doing = "it had kernels to compile, and those that are there are kept; " if compiled else ""
-    busy, cores = os.getloadavg()[0], machine.cores()
-    if busy > cores:
-        doing += f"this machine is busy (load {busy:.1f} on {cores} cores); "
-    return (
-        f"{child.label} was not ready after {READY_TIMEOUT_S:g} s, its log ends with {said!r}: {doing}"
-        f"start again, which goes on from here (log: {child.log})"
-    )
 
 
 class StateFolderHeldError(BackendError):

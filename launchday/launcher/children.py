@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -12,16 +14,35 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from launchday import child_processes
 from launchday.engines import EmbeddedServer
-from launchday.resilience.health import RESTARTS_VARIABLE
+from launchday.resilience.health import OK, RESTARTS_VARIABLE
 
 ANSWER_S = 1.5  # of one question for readiness: /readyz answers within 1 s
+MAX_ANSWER_BYTES = 64 * 1024
 _DIRECTLY = urllib.request.build_opener(
     urllib.request.ProxyHandler({})
 )  # no proxy of the environment stands between us
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyAnswer:
+    """What a process said of its readiness.
+
+    Attributes:
+        is_ready: it can be of use.
+        lacks: what is wrong with the parts that are not well, by name.
+    """
+
+    is_ready: bool
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """What it lacks, for a line."""
+        return "; ".join(f"{part}: {why}" for part, why in self.lacks.items()) or "it does not answer yet"
 
 
 class Child(ABC):
@@ -32,6 +53,7 @@ class Child(ABC):
         label: as it is printed.
         log: the file that its output goes to.
         started_at: monotonic seconds of its last start.
+        waits_for: what it said that it lacks, when it was last asked whether it is ready; empty: nothing.
     """
 
     def __init__(self, name: str, label: str, log: Path) -> None:
@@ -39,6 +61,7 @@ class Child(ABC):
         self.label = label
         self.log = log
         self.started_at = time.monotonic()
+        self.waits_for = ""
         self._log_began = 0
 
     @property
@@ -105,7 +128,11 @@ class ServiceChild(Child):
 
     def is_ready(self) -> bool:
         """As in Child."""
-        return not self.ready or answers_ok(self.ready)
+        if not self.ready:
+            return True
+        answer = ask_ready(self.ready)
+        self.waits_for = "" if answer.is_ready else answer.in_words()
+        return answer.is_ready
 
     def stop(self, timeout_s: float) -> None:
         """End it; see `launchday.child_processes.stop`."""
@@ -171,3 +198,21 @@ def answers_ok(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def ask_ready(url: str) -> ReadyAnswer:
+    """Ask a ``/readyz``; what does not answer in time, or not as ours do, is not ready and says nothing."""
+    try:
+        try:
+            with _DIRECTLY.open(url, timeout=ANSWER_S) as answer:
+                is_ready, body = answer.status == 200, answer.read(MAX_ANSWER_BYTES)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                is_ready, body = False, refusal.read(MAX_ANSWER_BYTES)
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return ReadyAnswer(False)
+    try:
+        parts = json.loads(body)["parts"].items()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ReadyAnswer(is_ready)
+    return ReadyAnswer(is_ready, {str(part): str(why) for part, why in parts if why != OK})

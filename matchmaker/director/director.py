@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -33,6 +31,7 @@ from matchmaker.director import metrics
 from matchmaker.director.backfill import Backfill
 from matchmaker.director.giving_up import GivingUp, MatchCloser, MatchFleet
 from matchmaker.director.match_loop import MatchLoop
+from matchmaker.director.offices import Offices
 from matchmaker.director.openings import FleetOpenings
 from matchmaker.director.placement import Placement
 from matchmaker.director.reach import probe
@@ -69,6 +68,9 @@ class Director:
         meta: closes matches that are given up; None: each counts as closed.
         openings: says when the fleet has a server for a match that it turned away; None: nobody does.
         clock: time, chance and ids.
+
+    Attributes:
+        leads: whether it holds the lease.
     """
 
     def __init__(
@@ -94,7 +96,22 @@ class Director:
         self._scripts = Scripts(cache, settings.ticket_retention_s, clock)
         self._lease = Lease(self._scripts, rules.mode, settings.director_lease_s)
         self.leads = False
+        self._match_loop: MatchLoop | None = None
+        self._served = False
         connect_token.best_cipher()  # loads libsodium now, not while the first match waits for its tokens
+
+    @property
+    def awaits(self) -> str | None:
+        """What the queue has waited for since the process began, in a few words; None once it is served.
+
+        That is when this director has led it for a whole cycle, its kernels loaded, or when another leads it.
+        It stays so: later troubles are those of the cache, or faults, which are told as such.
+        """
+        if self._match_loop is not None and self._match_loop.cycles:
+            self._served = True
+        if self._served:
+            return None
+        return "has a leader before its first cycle" if self.leads else "has no leader"
 
     async def run(self) -> None:
         """Take the lead, serve, and begin anew, until cancelled.
@@ -113,7 +130,9 @@ class Director:
             pause_s = STANDBY_S
             try:
                 fence = await self._lease.acquire()
-                if fence is not None:
+                if fence is None:
+                    self._served = True  # by another director
+                else:
                     await self._serve(fence)
                 pauses.reset()
             except* (LeaseLostError, RedisError) as errors:
@@ -173,7 +192,8 @@ class Director:
         self.leads = True
         office.set(1)
         try:
-            await self.match_loop(fence).serve(self._settings.matching_period_s)
+            self._match_loop = self.match_loop(fence)
+            await self._match_loop.serve(self._settings.matching_period_s)
         finally:
             self.leads = False
             office.set(0)
@@ -201,10 +221,7 @@ async def run(settings: Settings, clock: Clock) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    directors: dict[str, Director] = {}
-
-    def offices() -> Mapping[str, Any]:
-        return {"leads": [mode for mode, director in directors.items() if director.leads]}
+    offices = Offices(rules)
 
     async with (
         open_cache(settings.cache_url) as cache,
@@ -218,11 +235,12 @@ async def run(settings: Settings, clock: Clock) -> None:
             settings.director_port,
             (
                 cache_answers,
+                offices.part(),
                 http_part("fleet", settings.fleet_url, tls=tls),
                 http_part("meta service", settings.meta_url),
             ),
             clock,
-            details=offices,
+            details=offices.details,
         ),
         asyncio.TaskGroup() as tasks,
     ):
@@ -239,5 +257,5 @@ async def run(settings: Settings, clock: Clock) -> None:
             director = Director(
                 each, settings, cache, allocator, fleet=fleet, meta=meta, openings=openings, clock=clock
             )
-            directors[mode] = director
+            offices.add(mode, director)
             tasks.create_task(director.run())

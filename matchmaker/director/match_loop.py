@@ -56,6 +56,10 @@ class MatchLoop:
         backfill: fills running matches.
         lease_s: seconds for which the lead is held; it is renewed thrice in that time.
         openings: says when the fleet has a server again; None: nobody does.
+
+    Attributes:
+        cycles: that it has served.
+        pool: the tickets that search.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class MatchLoop:
         self._waits = RegionWaits(clock)
         self._depth = DepthReport(queue, rules.mode, regions, self._waits, clock)
         self.pool = Pool(len(regions))
+        self.cycles = 0
         self._resting = Resting(self.pool, clock)
         self._why = WhyAnswers(queue, rules, regions, clock)
         self._matcher: Matcher = (
@@ -105,6 +110,7 @@ class MatchLoop:
             while not asked_to_stop():
                 with metrics.cycle_duration.labels(self._rules.mode).time():
                     await self.cycle(placements)
+                self.cycles += 1
                 await self._clock.sleep(period_s)
             raise asyncio.CancelledError  # an exception, so that the placements end with the cycles
 

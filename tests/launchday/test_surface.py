@@ -213,8 +213,10 @@ FUNCTIONS_AND_CLASSES = {
     "launchday.launcher.children": {
         "Child",
         "EngineChild",
+        "ReadyAnswer",
         "ServiceChild",
         "answers_ok",
+        "ask_ready",
         "module_command",
     },
     "launchday.launcher.free_ports": {"free_ports"},
@@ -230,6 +232,7 @@ FUNCTIONS_AND_CLASSES = {
         "why_not_bound",
         "why_not_listening",
     },
+    "launchday.launcher.readiness": {"NotReadyError", "Patience", "await_ready", "await_servers"},
     "launchday.launcher.services": {"Service", "why_not_given", "with_urls"},
     "launchday.launcher.supervisor": {"Supervisor"},
     "launchday.machine": {"at_once", "cores", "memory_bytes", "processes_left"},

@@ -74,6 +74,11 @@ class Region:
         """Whether it has as many servers as it may, those that are ending included."""
         return sum(len(servers) for servers in self.in_state.values()) >= self.max_servers
 
+    def awaits_first(self) -> bool:
+        """Whether idle servers are wanted while none is ready, nor in a match: none has become so yet."""
+        there = any(self.in_state[state] for state in (State.READY, State.RESERVED, State.ALLOCATED))
+        return not there and not self.draining and min(self.idle_wanted, self.max_servers) > 0
+
     def missing(self) -> int:
         """Return how many idle servers are wanted and not there; below 0: how many there are too many."""
         wanted = 0 if self.draining else self.idle_wanted

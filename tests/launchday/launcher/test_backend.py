@@ -223,11 +223,11 @@ def test_a_service_that_is_late_is_waited_for_while_kernels_appear_and_then_told
     def kept() -> int:
         return min(int(Clocks.now_s / 100), 3)  # a function every 100 s, three in all
 
-    monkeypatch.setattr("launchday.launcher.backend.kernel_cache.functions_kept", kept)
-    monkeypatch.setattr("launchday.launcher.backend.kernel_cache.parts_being_compiled", list)
-    monkeypatch.setattr("launchday.launcher.backend.time.monotonic", lambda: Clocks.now_s)
-    monkeypatch.setattr("launchday.launcher.backend.time.sleep", lambda _: None)
-    monkeypatch.setattr("launchday.launcher.backend.os.getloadavg", lambda: (99.5, 0.0, 0.0))
+    monkeypatch.setattr("launchday.launcher.readiness.kernel_cache.functions_kept", kept)
+    monkeypatch.setattr("launchday.launcher.readiness.kernel_cache.parts_being_compiled", list)
+    monkeypatch.setattr("launchday.launcher.readiness.time.monotonic", lambda: Clocks.now_s)
+    monkeypatch.setattr("launchday.launcher.readiness.time.sleep", lambda _: None)
+    monkeypatch.setattr("launchday.launcher.readiness.os.getloadavg", lambda: (99.5, 0.0, 0.0))
     child = NeverReady("fleet", ["true"], tmp_path / "fleet.log", {}, "http://127.0.0.1:1/readyz")
     child.log.write_text("warming up\n")
     backend = Backend(Settings(state_dir=tmp_path))
@@ -235,7 +235,10 @@ def test_a_service_that_is_late_is_waited_for_while_kernels_appear_and_then_told
     told: list[str] = []
     with pytest.raises(BackendError) as late:
         backend._await_ready(told.append)
-    assert [line.partition(":")[0] for line in told] == ["fleet compiles kernels"] * 3
+    assert [line.partition(":")[0] for line in told] == ["waiting for the fleet"] + [
+        "fleet compiles kernels"
+    ] * 3
+    assert told[0].endswith("it does not answer yet (for 115 s more at most)")
     assert Clocks.now_s > 480
     for words in (
         "'warming up'",

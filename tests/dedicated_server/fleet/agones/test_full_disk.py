@@ -197,7 +197,7 @@ async def test_the_disks_part_is_well_while_the_disk_takes_the_journal(tmp_path:
         def list_servers(self, now: float) -> None: ...
 
     with AllocationJournal(tmp_path / "journal") as journal:
-        of_disk, of_parents = parts(Parents(), journal, tmp_path)
+        of_disk, of_parents, _ = parts(Parents(), journal, tmp_path, {})
         assert await of_disk.check() is None
         assert await of_parents.check() == "no warm parent takes orders"
         journal.fault = "disk full"
