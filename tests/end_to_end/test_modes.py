@@ -48,6 +48,6 @@ def test_two_modes_with_sides_are_played_on_one_backend_and_the_ledger_balances(
         assert (played["matches"], played["ended"], sum(played["wins"])) == (1, 1, 1), played
         assert played["kills"] == played["events"].get("kill", 0), played
     assert max(lines["deaths of who saw all"].values()) > 0, lines
-    assert sum(fives["scores"]["kills"]) == fives["kills"] > 0, fives
+    assert sum(fives["scores"]["kills"]) == fives["kills"], fives
     # How many there are in so short a match is chance; that there are some, `bench modes` shows.
     assert sum(flags["scores"]["captures"]) == flags["events"].get("flag_captured", 0), flags
