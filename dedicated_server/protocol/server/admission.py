@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 
 from dedicated_server.native.compilation import INNER, Bytes, int64, njit
-from dedicated_server.native.mmsg import ADDRESS_BYTES
 from dedicated_server.protocol import connect_token, datagrams, layout, reasons, sealing
 from dedicated_server.protocol import handshake as hs
 from dedicated_server.protocol.bits import copy_bytes, read_uint, same_bytes, write_uint
@@ -23,7 +22,7 @@ from dedicated_server.protocol.inputs import INPUT_RING, INPUT_TICK
 from dedicated_server.protocol.server.farewells import replace_session
 from dedicated_server.protocol.server.line import begin_line
 from dedicated_server.protocol.server.paths import begin_path
-from dedicated_server.protocol.server.refusals import answer_unsealed, answer_version, refuse
+from dedicated_server.protocol.server.refusals import answer_unsealed, answer_version, append_answer, refuse
 from dedicated_server.protocol.server.roster import begin_roster
 from dedicated_server.protocol.server.state import (
     ACKED_TICK,
@@ -200,8 +199,7 @@ def _say_why(
 @njit(cache=True, nogil=True, **INNER)
 def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s: float) -> None:
     identity = state.identity[0]
-    row = state.out_count[0]
-    out = state.out_buf[row]
+    out = state.out_buf[state.out_count[0]]
     cookie_at = hs.AT_CHALLENGE_COOKIE
     out[0] = datagrams.CHALLENGE
     identity.challenge_counter += 1
@@ -218,9 +216,7 @@ def _write_challenge(state: ServerState, datagram: Bytes, address: Bytes, now_s:
         out, hs.AT_CHALLENGE_MAC, hashed, state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram,
         hs.AT_TOKEN_TAG,
     )  # fmt: skip
-    state.out_len[row] = datagrams.CHALLENGE_BYTES
-    copy_bytes(state.out_addr[row], 0, address, 0, ADDRESS_BYTES)
-    state.out_count[0] = row + 1
+    append_answer(state, address, datagrams.CHALLENGE_BYTES)
     state.counters[datagrams.CHALLENGES] += 1
 
 

@@ -51,7 +51,7 @@ def refuse(state: ServerState, datagram: Bytes, address: Bytes, now_s: float, dr
         out, hs.AT_REFUSAL_MAC, state.workspace[datagrams.AT_HASHED :],
         state.workspace.ctypes.data + hs.IN_DOWN_KEY, out, datagram, hs.AT_TOKEN_TAG,
     )  # fmt: skip
-    _append(state, address, datagrams.REFUSAL_BYTES)
+    append_answer(state, address, datagrams.REFUSAL_BYTES)
     state.words[WORDS_REFUSED, reason] += 1
 
 
@@ -67,7 +67,7 @@ def answer_unsealed(state: ServerState, length: int, address: Bytes, reason: int
     out[datagrams.VERSION_REASON_AT] = reason
     copy_bytes(out, datagrams.VERSION_VERSION_AT, _VERSION, 0, len(_VERSION))
     out[datagrams.VERSION_CIPHERS_AT] = _CIPHERS
-    _append(state, address, datagrams.VERSION_BYTES)
+    append_answer(state, address, datagrams.VERSION_BYTES)
     state.words[WORDS_UNSEALED, reason] += 1
 
 
@@ -79,7 +79,8 @@ def answer_version(state: ServerState, datagram: Bytes, length: int, address: By
 
 
 @njit(cache=True, nogil=True, **INNER)
-def _append(state: ServerState, address: Bytes, length: int) -> None:
+def append_answer(state: ServerState, address: Bytes, length: int) -> None:
+    """Send what was written into the next row, ``length`` bytes, to the address that it answers."""
     row = state.out_count[0]
     state.out_len[row] = length
     copy_bytes(state.out_addr[row], 0, address, 0, ADDRESS_BYTES)

@@ -97,11 +97,6 @@ class Host:
         ):
             self.run("iptables", "-w", "-t", "nat", "-A", chain, *old, "-j", target, *new)
 
-    def forget_udp_after(self, seconds: int) -> None:
-        """Forget a UDP flow that was silent for so long, as a NAT does."""
-        for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
-            self._set(f"net/netfilter/{name}", str(seconds))
-
     def throttle(self, device: str, kbit_s: float, queue_s: float) -> None:
         """Let no more than ``kbit_s`` leave by ``device``; so much of it waits as takes ``queue_s``."""
         shape = ("rate", f"{kbit_s:g}kbit", "burst", "2kb", "latency", f"{queue_s * 1e3:g}ms")
